@@ -1,0 +1,18 @@
+//! hopgate: the redirect and deep-link gateway for social commerce.
+//!
+//! A viewer taps a short link inside a content app; hopgate checks the click against the cooperation
+//! policy in force at that instant, records the hop, and redirects. ARCHITECTURE.md is the map.
+//!
+//! Rooms, each depending only on those below it (`tests/rooms.rs` enforces the direction):
+//!
+//! ```text
+//! main, cli
+//! app
+//! edge, control
+//! click
+//! catalog, policies, journal
+//! domain
+//! telemetry, config, clock, sqlite
+//! ```
+
+pub mod domain;
