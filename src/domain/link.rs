@@ -4,7 +4,7 @@
 use super::code::Code;
 use super::marketplace::Landing;
 use super::time::Timestamp;
-use super::vocabulary::{PlatformId, ShopType, Surface};
+use super::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
 
 /// Where a click happens. Either part may be unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -61,4 +61,34 @@ pub struct Link {
     pub created_at: Timestamp,
     /// Grows with every change in the store; 0 before it was stored.
     pub revision: i64,
+}
+
+/// A link as the click path sees it: borrowed from the catalog's packed form for the length of one decision.
+/// An empty text means "not known" or "none".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkView<'a> {
+    /// The placement it is bound to.
+    pub placement: Placement,
+    /// Where it leads.
+    pub marketplace: MarketplaceId,
+    /// Who runs the shop.
+    pub shop_type: ShopType,
+    /// What it leads to.
+    pub link_kind: LinkKind,
+    /// The goods' category.
+    pub category: &'a str,
+    /// The creator who issued it.
+    pub creator: &'a str,
+    /// The goods' id on the marketplace.
+    pub item: &'a str,
+    /// The shop's id on the marketplace.
+    pub shop: &'a str,
+    /// Facts, `name` or `!name` for one known to be absent, sorted, separated by one space (the form a hop records).
+    pub facts: &'a str,
+    /// The landing address, checked against the allow-list when it entered the catalog.
+    pub url: &'a str,
+    /// From this instant on it answers 410; [`Timestamp::MAX`] for never.
+    pub expires_at: Timestamp,
+    /// Active or switched off.
+    pub state: LinkState,
 }
