@@ -15,4 +15,6 @@
 //! telemetry, config, clock, sqlite
 //! ```
 
+pub mod config;
 pub mod domain;
+pub mod policies;

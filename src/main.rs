@@ -1,1 +1,2 @@
+//! The `hopgate` program: hands its arguments to the command line room.
 fn main() {}

@@ -1,6 +1,25 @@
 //! Cooperation policy: dated agreements between a platform and a marketplace, and how they decide a click.
 //!
 //! Pure: the instant and the facts come in as arguments. Never reads a file, never knows where an agreement came from.
+//!
+//! - [`agreement`]: what an agreement says;
+//! - [`compile`]: a set of agreements as per-pair bit sets;
+//! - [`decide`]: the one function that decides a click;
+//! - [`nearest`]: why a refused click was refused, dimension by dimension;
+//! - [`explain`]: the same decision with its trace, and until when it holds;
+//! - [`rollout`]: who is in a staged opening.
+
+pub mod agreement;
+pub mod compile;
+pub mod decide;
+pub mod explain;
+pub mod nearest;
+pub mod rollout;
+
+pub use agreement::{Agreement, Attribution, Conditions, Default as PairDefault, Effect, Rollout, Step, StickTo};
+pub use compile::{PolicySet, Version};
+pub use decide::{Decision, Facts, Permit, Refusal, decide};
+pub use explain::{Explanation, explain, valid_until};
 
 use super::vocabulary::closed_list;
 

@@ -1,0 +1,3 @@
+//! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
+
+pub mod tree;

@@ -1,0 +1,230 @@
+//! Deciding a click: a pure function of the policy, the facts and the instant. Takes no lock, allocates nothing, and
+//! never lets a click through without a [`Permit`], which only this module can make.
+
+use super::Reason;
+use super::agreement::{Agreement, Effect, StickTo};
+use super::compile::{Pair, PolicySet, SURFACE_UNKNOWN};
+use super::nearest;
+use super::rollout;
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
+
+/// What is known of a click. An empty text means "not known".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Facts<'a> {
+    /// Where it happens.
+    pub platform: Option<PlatformId>,
+    /// The spot there.
+    pub surface: Option<Surface>,
+    /// Where it leads.
+    pub marketplace: MarketplaceId,
+    /// Who runs the shop.
+    pub shop_type: ShopType,
+    /// What the link leads to.
+    pub link_kind: LinkKind,
+    /// The goods' category.
+    pub category: &'a str,
+    /// The creator of the link.
+    pub creator: &'a str,
+    /// The shop, `shop:ID` or `seller:ID`.
+    pub shop: &'a str,
+    /// The item's id.
+    pub item: &'a str,
+    /// Carried facts, `name` or `!name` for one known to be absent, separated by spaces.
+    pub carried: &'a str,
+    /// The link's code.
+    pub link: &'a str,
+    /// The visitor's hash of the day in hex.
+    pub visitor: &'a str,
+}
+
+/// Leave to land: proof that a policy allowed the click. Only [`decide`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Permit<'p> {
+    agreement: Option<&'p Agreement>,
+    bucket: Option<u16>,
+}
+
+impl<'p> Permit<'p> {
+    /// The agreement whose terms apply; `None` when the pair's default allowed.
+    pub fn agreement(&self) -> Option<&'p Agreement> {
+        self.agreement
+    }
+
+    /// How to land.
+    pub fn landing(&self) -> LandingMode {
+        self.agreement.map_or(LandingMode::Web, |agreement| agreement.landing)
+    }
+
+    /// The rollout bucket, where the agreement opens in stages.
+    pub fn bucket(&self) -> Option<u16> {
+        self.bucket
+    }
+}
+
+/// A refusal with its nearest reason.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Refusal<'p> {
+    /// Why.
+    pub reason: Reason,
+    /// The agreement that denied, or came nearest to allowing.
+    pub agreement: Option<&'p Agreement>,
+    /// The rollout bucket, where that agreement opens in stages.
+    pub bucket: Option<u16>,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decision<'p> {
+    /// Let through.
+    Allow(Permit<'p>),
+    /// Refused.
+    Refuse(Refusal<'p>),
+}
+
+impl<'p> Decision<'p> {
+    /// The reason, of either outcome.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Decision::Allow(permit) if permit.agreement.is_none() => Reason::AllowedByDefault,
+            Decision::Allow(_) => Reason::Allowed,
+            Decision::Refuse(refusal) => refusal.reason,
+        }
+    }
+
+    /// The agreement that decided, or came nearest.
+    pub fn agreement(&self) -> Option<&'p Agreement> {
+        match self {
+            Decision::Allow(permit) => permit.agreement,
+            Decision::Refuse(refusal) => refusal.agreement,
+        }
+    }
+
+    /// The rollout bucket, where one was asked.
+    pub fn bucket(&self) -> Option<u16> {
+        match self {
+            Decision::Allow(permit) => permit.bucket,
+            Decision::Refuse(refusal) => refusal.bucket,
+        }
+    }
+
+    /// Whether the click goes through.
+    pub fn is_allow(&self) -> bool {
+        matches!(self, Decision::Allow(_))
+    }
+}
+
+/// Decides a click at `at`.
+///
+/// Only agreements in force count; any matching deny refuses; else the matching allow with the highest (priority, number
+/// of conditions, later `from`, id) decides; else the pair's default, which is to refuse.
+pub fn decide<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> Decision<'p> {
+    let Some(pair) = facts.platform.and_then(|platform| policy.pair(platform, facts.marketplace)) else {
+        return Decision::Refuse(Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None });
+    };
+    let matching = Matching::new(pair, facts, at);
+    if pair.has_deny
+        && let Some((agreement, bucket)) = matching.first(policy, facts, at, |place| pair.denies[place], Effect::Deny)
+    {
+        return Decision::Refuse(Refusal { reason: Reason::DeniedByAgreement, agreement: Some(agreement), bucket });
+    }
+    if let Some((agreement, bucket)) = matching.first(policy, facts, at, |place| !pair.denies[place], Effect::Allow) {
+        return Decision::Allow(Permit { agreement: Some(agreement), bucket });
+    }
+    if pair.allow_by_default {
+        return Decision::Allow(Permit { agreement: None, bucket: None });
+    }
+    Decision::Refuse(nearest::refusal(policy, pair, facts, at))
+}
+
+/// The rows of one click: an agreement matches when its bit is set in all of them.
+struct Matching<'p> {
+    pair: &'p Pair,
+    rows: [&'p [u64]; 4],
+    texts: [Option<&'p [u64]>; 4],
+}
+
+impl<'p> Matching<'p> {
+    fn new(pair: &'p Pair, facts: &Facts<'_>, at: Timestamp) -> Self {
+        let interval = pair.boundaries.partition_point(|boundary| *boundary <= at);
+        Matching {
+            pair,
+            rows: [
+                pair.in_force.row(interval),
+                pair.surface.row(facts.surface.map_or(SURFACE_UNKNOWN, |surface| surface as usize)),
+                pair.shop_type.row(facts.shop_type as usize),
+                pair.link_kind.row(facts.link_kind as usize),
+            ],
+            texts: [
+                pair.category.as_ref().map(|dimension| dimension.row(facts.category)),
+                pair.creator.as_ref().map(|dimension| dimension.row(facts.creator)),
+                pair.shop.as_ref().map(|dimension| dimension.row(facts.shop)),
+                pair.item.as_ref().map(|dimension| dimension.row(facts.item)),
+            ],
+        }
+    }
+
+    /// The first matching agreement of one effect, with its rollout bucket.
+    fn first(
+        &self,
+        policy: &'p PolicySet,
+        facts: &Facts<'_>,
+        at: Timestamp,
+        of_effect: impl Fn(usize) -> u64,
+        effect: Effect,
+    ) -> Option<(&'p Agreement, Option<u16>)> {
+        for place in 0..self.pair.words {
+            let mut word = self.rows.iter().fold(of_effect(place), |word, row| word & row[place]);
+            for row in self.texts.iter().flatten() {
+                word &= row[place];
+            }
+            while word != 0 {
+                let rule = place * 64 + word.trailing_zeros() as usize;
+                word &= word - 1;
+                let agreement = policy.agreement(self.pair.rules[rule]);
+                if !requirements_met(agreement, facts.carried, effect) {
+                    continue;
+                }
+                let (is_in, bucket) = in_rollout(agreement, facts, at);
+                if is_in {
+                    return Some((agreement, bucket));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Whether the link carries what the agreement asks for. A fact not stated at all is unknown: that fails an allow and
+/// satisfies a deny.
+pub(super) fn requirements_met(agreement: &Agreement, carried: &str, effect: Effect) -> bool {
+    agreement.when.requires.iter().all(|name| match stated(carried, name) {
+        Some(carries) => carries,
+        None => effect == Effect::Deny,
+    })
+}
+
+/// Whether `carried` says the fact is there (`name`), is not there (`!name`), or says nothing.
+fn stated(carried: &str, name: &str) -> Option<bool> {
+    carried.split(' ').find_map(|word| match word.strip_prefix('!') {
+        Some(absent) => (absent == name).then_some(false),
+        None => (word == name).then_some(true),
+    })
+}
+
+/// Whether this click is in the agreement's staged opening, and its bucket. An id that is not known has no bucket: it is
+/// out of an allow and inside a deny.
+pub(super) fn in_rollout(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> (bool, Option<u16>) {
+    let Some(rollout) = &agreement.rollout else { return (true, None) };
+    let id = match rollout.by {
+        StickTo::Creator => facts.creator,
+        StickTo::Shop => facts.shop,
+        StickTo::Link => facts.link,
+        StickTo::Visitor => facts.visitor,
+    };
+    if id.is_empty() {
+        return (agreement.effect == Effect::Deny, None);
+    }
+    let bucket = rollout::bucket(&rollout.salt, id);
+    (bucket < rollout.basis_points(at), Some(bucket))
+}

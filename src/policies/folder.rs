@@ -1,0 +1,191 @@
+//! Policies in a folder of YAML files: read whole, compiled whole, watched for change. Never puts a faulty set in force.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::canonical::{canonical, version};
+use super::yaml::Written;
+use super::{Policies, Reload};
+use crate::config::tree::{Fault, Faults};
+use crate::domain::policy::PolicySet;
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::Vocabulary;
+
+/// The largest agreement file that is read.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// A checked and compiled set.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Ready for deciding.
+    pub policy: PolicySet,
+    /// Its canonical JSON, whose hash is its version.
+    pub canonical: String,
+}
+
+/// Reads and compiles every `.yaml` and `.yml` file under `folder`.
+///
+/// # Errors
+/// Every fault of every file, with line and mend.
+pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
+    let faults = Faults::default();
+    let mut written = Written::default();
+    for path in files(folder, &faults) {
+        let name = path.display().to_string();
+        match fs::read_to_string(&path) {
+            Ok(text) if text.len() as u64 > MOST_BYTES => {
+                faults.add(&name, 1, "", format!("has {} bytes: split files over {MOST_BYTES}", text.len()));
+            }
+            Ok(text) => written.read(&name, &text, words, &faults),
+            Err(error) => faults.add(&name, 1, "", format!("cannot be read: {error}")),
+        }
+    }
+    if faults.count() > 0 {
+        return Err(faults.into_sorted());
+    }
+    let canonical = canonical(&written.agreements, &written.defaults, words);
+    let policy = PolicySet::compile(version(&canonical), written.agreements, &written.defaults);
+    Ok(Loaded { policy, canonical })
+}
+
+/// Agreement files under `folder`, by path. Hidden files and folders are left out.
+fn files(folder: &Path, faults: &Faults) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let name = folder.display().to_string();
+                faults.add(&name, 1, "", format!("the policy folder cannot be read: {error}"));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A policy folder and what it looked like when last read.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    seen: Vec<(PathBuf, u64, Option<SystemTime>)>,
+}
+
+impl Folder {
+    /// A folder not yet read.
+    pub fn new(path: &Path) -> Self {
+        Folder { path: path.to_path_buf(), seen: Vec::new() }
+    }
+
+    /// Whether a file came, went or changed since the last call. Cheap: sizes and times only.
+    pub fn changed(&mut self) -> bool {
+        let looks: Vec<_> = files(&self.path, &Faults::default())
+            .into_iter()
+            .map(|path| {
+                let meta = fs::metadata(&path).ok();
+                let size = meta.as_ref().map_or(0, fs::Metadata::len);
+                (path, size, meta.and_then(|meta| meta.modified().ok()))
+            })
+            .collect();
+        let changed = looks != self.seen;
+        self.seen = looks;
+        changed
+    }
+
+    /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays.
+    pub fn reload(&self, policies: &Policies, words: &Vocabulary, now: Timestamp) -> Reload {
+        match load(&self.path, words) {
+            Ok(loaded) => policies.publish(loaded.policy, now),
+            Err(faults) => policies.keep(faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const GOOD: &str = "agreements:\n  - id: a-b\n    title: t\n    platform: kuaishou\n    marketplace: jd\n    \
+                        effect: allow\n    from: 2022-01-01\n";
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        fs::write(folder.join(name), text).unwrap();
+    }
+
+    #[test]
+    fn a_good_set_is_kept_until_a_good_one_replaces_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = Vocabulary::default();
+        let now = Timestamp::from_millis(1);
+        write(folder.path(), "one.yaml", GOOD);
+        let policies = Arc::new(Policies::new(load(folder.path(), &words).unwrap().policy, now));
+        let first = policies.current().version();
+        let mut watched = Folder::new(folder.path());
+        assert!(watched.changed() && !watched.changed());
+
+        write(folder.path(), "two.yaml", GOOD);
+        assert!(watched.changed());
+        let Reload::Kept(faults) = watched.reload(&policies, &words, now) else { panic!("a bad set was taken") };
+        assert!(faults[0].problem.contains("`a-b` is already used at"), "{faults:?}");
+        assert_eq!(policies.current().version(), first);
+
+        write(folder.path(), "two.yaml", &GOOD.replace("a-b", "c-d"));
+        assert_eq!(watched.reload(&policies, &words, now), Reload::Switched);
+        assert_ne!(policies.current().version(), first);
+    }
+
+    #[test]
+    fn layout_does_not_change_the_version_but_meaning_does() {
+        let words = Vocabulary::default();
+        let of = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            write(folder.path(), "x.yaml", text);
+            load(folder.path(), &words).unwrap().policy.version()
+        };
+        assert_eq!(of(GOOD), of(&format!("# a remark\n{}", GOOD.replace("2022-01-01", "\"2022-01-01 00:00:00\""))));
+        assert_eq!(of(GOOD), of(&GOOD.replace("jd", "[jd]")));
+        assert_ne!(of(GOOD), of(&GOOD.replace("2022-01-01", "2022-01-02")));
+    }
+
+    #[test]
+    fn every_fault_is_listed_in_one_run() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            "bad.yaml",
+            "agreements:\n  - id: A\n    title: t\n    platform: kuaishuo\n    marketplace: jd\n    effect: allow\n    \
+             from: 2022-12-01\n    until: 2022-11-01\n    when: {surfaces: [live_card], colour: red}\n    \
+             rollout: {by: creator, steps: [{at: 2022-12-02, percent: 50}, {at: 2022-12-03, percent: 20}]}\n",
+        );
+        let faults = load(folder.path(), &Vocabulary::default()).unwrap_err();
+        let shown: Vec<String> = faults.iter().map(|f| format!("{}:{} {}", f.line, f.field, f.problem)).collect();
+        let all = shown.join("\n");
+        for part in [
+            "2:agreements[0].id `A` is not an id",
+            "4:agreements[0].platform `kuaishuo` is not known: did you mean `kuaishou`?",
+            "is not after `from`",
+            "9:agreements[0].when.surfaces[0] `live_card` is not known: did you mean `live_cart`?",
+            "9:agreements[0].when.colour unknown key",
+            "a rollout only widens",
+        ] {
+            assert!(all.contains(&part.replacen("2:", "2:", 1)), "{part:?} is missing in\n{all}");
+        }
+        assert!(load(Path::new("no/such/folder"), &Vocabulary::default()).is_err());
+    }
+}
