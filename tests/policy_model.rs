@@ -51,7 +51,7 @@ prop_compose! {
         from in 0i64..20,
         length in prop::option::of(1i64..15),
         when in conditions(),
-        rollout in prop::option::weighted(0.3, (0usize..4, 0u16..10_000, 0i64..5)),
+        rollout in prop::option::weighted(0.3, (0usize..4, prop_oneof![0u16..10_000, Just(10_000)], 0i64..5)),
         priority in 0i32..2,
     ) -> Agreement {
         let until = length.map_or(Timestamp::MAX, |length| at(from + length));
@@ -163,7 +163,13 @@ fn ask(agreement: &Agreement, click: &Click) -> Vec<(Reason, bool)> {
                     share = step.basis_points;
                 }
             }
-            if id.is_empty() { deny } else { rollout::bucket(&rollout.salt, id) < share }
+            if !id.is_empty() {
+                rollout::bucket(&rollout.salt, id) < share
+            } else if deny {
+                share > 0
+            } else {
+                share == 10_000
+            }
         }
     };
     vec![

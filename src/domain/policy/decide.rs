@@ -213,7 +213,7 @@ fn stated(carried: &str, name: &str) -> Option<bool> {
 }
 
 /// Whether this click is in the agreement's staged opening, and its bucket. An id that is not known has no bucket: it is
-/// out of an allow and inside a deny.
+/// in an allow only once that is open to all, and in a deny as soon as it has begun.
 pub(super) fn in_rollout(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> (bool, Option<u16>) {
     let Some(rollout) = &agreement.rollout else { return (true, None) };
     let id = match rollout.by {
@@ -222,9 +222,11 @@ pub(super) fn in_rollout(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp
         StickTo::Link => facts.link,
         StickTo::Visitor => facts.visitor,
     };
+    let share = rollout.basis_points(at);
     if id.is_empty() {
-        return (agreement.effect == Effect::Deny, None);
+        let is_in = if agreement.effect == Effect::Deny { share > 0 } else { u32::from(share) == rollout::BUCKETS };
+        return (is_in, None);
     }
     let bucket = rollout::bucket(&rollout.salt, id);
-    (bucket < rollout.basis_points(at), Some(bucket))
+    (bucket < share, Some(bucket))
 }
