@@ -62,7 +62,7 @@ const TABLE: &str = "
 2021-10-31T23:59:59.999 | kuaishou/live_cart        | youzan/unknown    |  | allowed               | kuaishou-youzan-mokuai-live-cart
 2021-11-01T00:00:00     | kuaishou/live_cart        | youzan/unknown    |  | window_ended          | kuaishou-youzan-mokuai-live-cart
 2021-11-01T00:00:00     | kuaishou/shop_page        | mokuai/unknown    |  | allowed               | kuaishou-youzan-mokuai
-2022-04-30T23:59:59.999 | xiaohongshu/comment       | tmall/flagship    |  | not_yet_open          | xiaohongshu-tmall-redcat-2025
+2022-04-30T23:59:59.999 | xiaohongshu/comment       | tmall/flagship    |  | surface_not_covered   | xiaohongshu-tmall-redcat-2025
 2022-05-01T00:00:00     | xiaohongshu/comment       | tmall/flagship    |  | denied_by_agreement   | xiaohongshu-no-guiding-off-site-2022
 2022-05-01T00:00:00     | xiaohongshu/chat          | suning/unknown    |  | denied_by_agreement   | xiaohongshu-no-guiding-off-site-2022
 2025-05-06T23:59:59.999 | xiaohongshu/ad_note       | tmall/flagship    | health     | not_yet_open           | xiaohongshu-tmall-redcat-2025
