@@ -71,7 +71,7 @@ const TABLE: &str = "
 2025-05-08T00:00:00     | xiaohongshu/ad_note       | tmall/flagship    | appliances | category_not_covered   | xiaohongshu-tmall-redcat-2025
 2025-05-08T00:00:00     | xiaohongshu/ad_note       | tmall/flagship    |            | category_not_covered   | xiaohongshu-tmall-redcat-2025
 2025-05-08T00:00:00     | xiaohongshu/ad_note       | taobao/c_store    | health     | shop_type_not_covered  | xiaohongshu-tmall-redcat-2025
-2025-06-04T23:59:59.999 | xiaohongshu/ad_note       | jd/pop            |            | not_yet_open           | xiaohongshu-jd-2025
+2025-06-04T23:59:59.999 | xiaohongshu/ad_note       | jd/pop            |            | creator_not_covered    | xiaohongshu-jd-pilot-2025
 2025-06-05T00:00:00     | xiaohongshu/ad_note       | jd/pop            |            | allowed                | xiaohongshu-jd-2025
 2025-06-05T00:00:00     | xiaohongshu/profile       | jd/pop            |            | denied_by_agreement    | xiaohongshu-no-guiding-off-site-2022
 2025-06-05T00:00:00     | wechat/chat               | jd/pop            |            | no_agreement           | -
