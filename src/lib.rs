@@ -15,6 +15,8 @@
 //! telemetry, config, clock, sqlite
 //! ```
 
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod policies;
+pub mod telemetry;

@@ -1,3 +1,4 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod settings;
 pub mod tree;

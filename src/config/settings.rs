@@ -1,0 +1,451 @@
+//! The settings of a running gateway: read from TOML, checked whole, never serialised. Relative paths are relative to the
+//! file they stand in. What is left out has the default written here.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::tree::{Fault, Faults, Field, Table, from_toml};
+use crate::domain::vocabulary::Vocabulary;
+use crate::telemetry::LogFormat;
+
+/// When a redirect may leave, with respect to its hop's record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum JournalMode {
+    /// At once. A killed process loses what was not yet written.
+    Queued,
+    /// Once the operating system has the record. A killed process loses nothing.
+    #[default]
+    Written,
+    /// Once the disk has the record. A power cut loses nothing.
+    Synced,
+}
+
+impl JournalMode {
+    /// The names used in files and measurements.
+    pub const NAMES: [&'static str; 3] = ["queued", "written", "synced"];
+
+    /// The mode of a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "queued" => Some(JournalMode::Queued),
+            "written" => Some(JournalMode::Written),
+            "synced" => Some(JournalMode::Synced),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// What to do with a click whose hop could not be recorded in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnDeadline {
+    /// Redirect, and count it in `hopgate_journal_unsafe_redirects_total`.
+    #[default]
+    Redirect,
+    /// Answer 503.
+    Refuse,
+}
+
+/// Where the listeners listen. Port 0 takes any free port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// Clicks over HTTP.
+    pub click: SocketAddr,
+    /// Clicks over HTTPS, if wanted.
+    pub tls: Option<SocketAddr>,
+    /// API and console.
+    pub control: SocketAddr,
+    /// Metrics and health.
+    pub ops: SocketAddr,
+}
+
+/// Bounds of what a peer may take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Open connections of the click listeners, all workers together.
+    pub connections: usize,
+    /// Bytes of a request's head, 8 KiB to 1 MiB.
+    pub header_bytes: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// Concurrent HTTP/2 streams of a connection.
+    pub streams: u32,
+    /// From a head's first byte to its last; TLS handshake too.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Without progress while answering.
+    pub write_timeout: Duration,
+    /// From SIGTERM until what is left is cut off.
+    pub drain_deadline: Duration,
+}
+
+/// The journal's settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalSettings {
+    /// When a redirect may leave.
+    pub mode: JournalMode,
+    /// How long a redirect waits for its record.
+    pub deadline: Duration,
+    /// What happens then.
+    pub on_deadline: OnDeadline,
+    /// A segment is sealed at this size …
+    pub segment_bytes: u64,
+    /// … or this age.
+    pub segment_age: Duration,
+}
+
+/// One certificate with its key, PEM files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Everything `hopgate serve` is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The node's name, recorded in every hop.
+    pub node: String,
+    /// Data folder: catalog, journal, keys.
+    pub data_dir: PathBuf,
+    /// Listeners.
+    pub listen: Listen,
+    /// Click workers; one current-thread runtime each.
+    pub workers: usize,
+    /// What short links begin with, `https://go.example.com`; the click listener's own address when absent.
+    pub public_url: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Proxies whose word on the visitor's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether trusted proxies speak the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Journal.
+    pub journal: JournalSettings,
+    /// The folder of agreement files.
+    pub policies: PathBuf,
+    /// Whether it is watched for change.
+    pub watch_policies: bool,
+    /// Certificates of the TLS listener; the first answers names none of them has.
+    pub certificates: Vec<CertificateFiles>,
+    /// Platforms and marketplaces.
+    pub words: Vocabulary,
+    /// Log lines.
+    pub log_format: LogFormat,
+    /// Log filter, `info` or a `RUST_LOG` expression.
+    pub log_level: String,
+}
+
+impl Settings {
+    /// The defaults, with relative paths under `base`.
+    pub fn defaults(base: &Path) -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Settings {
+            node: "node-1".to_owned(),
+            data_dir: PathBuf::from("data"),
+            listen: Listen { click: local(8080), tls: None, control: local(8081), ops: local(9090) },
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            public_url: None,
+            limits: Limits {
+                connections: 20_000,
+                header_bytes: 16 << 10,
+                headers: 64,
+                streams: 64,
+                header_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(60),
+                write_timeout: Duration::from_secs(10),
+                drain_deadline: Duration::from_secs(20),
+            },
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            journal: JournalSettings {
+                mode: JournalMode::default(),
+                deadline: Duration::from_millis(20),
+                on_deadline: OnDeadline::default(),
+                segment_bytes: 128 << 20,
+                segment_age: Duration::from_secs(3_600),
+            },
+            policies: base.join("policies"),
+            watch_policies: true,
+            certificates: Vec::new(),
+            words: Vocabulary::default(),
+            log_format: LogFormat::default(),
+            log_level: "info".to_owned(),
+        }
+    }
+
+    /// Reads settings from a TOML file.
+    ///
+    /// # Errors
+    /// Every fault of the file, with line and mend.
+    pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        let faults = Faults::default();
+        let name = path.display().to_string();
+        let base = path.parent().unwrap_or(Path::new(""));
+        let settings = match fs::read_to_string(path) {
+            Ok(text) => Self::read(&name, &text, base, &faults),
+            Err(error) => {
+                faults.add(&name, 1, "", format!("cannot be read: {error}"));
+                None
+            }
+        };
+        match settings {
+            Some(settings) if faults.count() == 0 => Ok(settings),
+            _ => Err(faults.into_sorted()),
+        }
+    }
+
+    fn read(name: &str, text: &str, base: &Path, faults: &Faults) -> Option<Self> {
+        let node = from_toml(name, text, faults)?;
+        let root = Table::root(name, &node, faults)?;
+        let mut settings = Settings::defaults(base);
+        let section = |key: &'static str| root.get(key).and_then(|field| field.table());
+
+        if let Some(table) = section("server") {
+            server(&mut settings, &table, base);
+            table.finish();
+        }
+        if let Some(table) = section("limits") {
+            limits(&mut settings.limits, &table);
+            table.finish();
+        }
+        if let Some(table) = section("proxies") {
+            if let Some(trusted) = table.get("trusted").and_then(|field| field.list()) {
+                settings.trusted_proxies = trusted.iter().filter_map(|field| field.parse(network)).collect();
+            }
+            set(&mut settings.proxy_protocol, table.get("protocol").and_then(|field| field.boolean()));
+            if settings.proxy_protocol && settings.trusted_proxies.is_empty() {
+                table.fault("protocol", "needs `trusted`: name the proxies that speak it");
+            }
+            table.finish();
+        }
+        if let Some(table) = section("journal") {
+            journal(&mut settings.journal, &table);
+            table.finish();
+        }
+        if let Some(table) = section("policies") {
+            if let Some(dir) = table.get("dir").and_then(|field| field.text()) {
+                settings.policies = base.join(dir);
+            }
+            set(&mut settings.watch_policies, table.get("watch").and_then(|field| field.boolean()));
+            table.finish();
+        }
+        if let Some(table) = section("tls") {
+            for entry in table.get("certificates").and_then(|field| field.list()).unwrap_or_default() {
+                let Some(pair) = entry.table() else { continue };
+                let chain = pair.require("chain").and_then(|field| field.text());
+                let key = pair.require("key").and_then(|field| field.text());
+                if let (Some(chain), Some(key)) = (chain, key) {
+                    settings.certificates.push(CertificateFiles { chain: base.join(chain), key: base.join(key) });
+                }
+                pair.finish();
+            }
+            table.finish();
+        }
+        if let Some(table) = section("vocabulary") {
+            let words = &mut settings.words;
+            for field in table.get("platforms").and_then(|field| field.list()).unwrap_or_default() {
+                if let Some(Err(error)) = field.text().map(|name| words.add_platform(name)) {
+                    field.fault(error.to_string());
+                }
+            }
+            for field in table.get("marketplaces").and_then(|field| field.list()).unwrap_or_default() {
+                if let Some(Err(error)) = field.text().map(|name| words.add_marketplace(name)) {
+                    field.fault(error.to_string());
+                }
+            }
+            table.finish();
+        }
+        if let Some(table) = section("log") {
+            let formats = |text: &str| match text {
+                "text" => Some(LogFormat::Text),
+                "json" => Some(LogFormat::Json),
+                _ => None,
+            };
+            let format = table.get("format").and_then(|field| field.one_of(formats, &["text", "json"]));
+            set(&mut settings.log_format, format);
+            set(&mut settings.log_level, table.get("level").and_then(|field| field.text()).map(str::to_owned));
+            table.finish();
+        }
+        if settings.listen.tls.is_some() && settings.certificates.is_empty() {
+            root.fault(
+                "tls",
+                "server.tls is set but there is no [[tls.certificates]]: add one, or run `hopgate certs dev`",
+            );
+        }
+        root.finish();
+        Some(settings)
+    }
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+fn server(settings: &mut Settings, table: &Table<'_>, base: &Path) {
+    let address = |key: &'static str| table.get(key).and_then(|field| field.parse(address));
+    set(&mut settings.listen.click, address("click"));
+    set(&mut settings.listen.control, address("control"));
+    set(&mut settings.listen.ops, address("ops"));
+    if let Some(tls) = address("tls") {
+        settings.listen.tls = Some(tls);
+    }
+    if let Some(workers) = table.get("workers").and_then(|field| field.integer(0..=256)) {
+        if workers > 0 {
+            settings.workers = workers as usize;
+        }
+    }
+    set(&mut settings.node, table.get("node").and_then(|field| field.parse(node_name)));
+    if let Some(dir) = table.get("data_dir").and_then(|field| field.text()) {
+        settings.data_dir = base.join(dir);
+    }
+    if let Some(url) = table.get("public_url").and_then(|field| field.parse(public_url)) {
+        settings.public_url = Some(url);
+    }
+}
+
+fn limits(limits: &mut Limits, table: &Table<'_>) {
+    let integer = |key: &'static str, range| table.get(key).and_then(|field| field.integer(range));
+    let time = |key: &'static str| table.get(key).and_then(|field| duration(&field));
+    set(&mut limits.connections, integer("connections", 1..=10_000_000).map(|value| value as usize));
+    set(&mut limits.header_bytes, integer("header_bytes", 8 << 10..=1 << 20).map(|value| value as usize));
+    set(&mut limits.headers, integer("headers", 8..=1_000).map(|value| value as usize));
+    set(&mut limits.streams, integer("streams", 1..=10_000).map(|value| value as u32));
+    set(&mut limits.header_timeout, time("header_timeout"));
+    set(&mut limits.idle_timeout, time("idle_timeout"));
+    set(&mut limits.write_timeout, time("write_timeout"));
+    set(&mut limits.drain_deadline, time("drain_deadline"));
+}
+
+fn journal(journal: &mut JournalSettings, table: &Table<'_>) {
+    let modes = table.get("mode").and_then(|field| field.one_of(JournalMode::parse, &JournalMode::NAMES));
+    set(&mut journal.mode, modes);
+    set(&mut journal.deadline, table.get("deadline").and_then(|field| duration(&field)));
+    let choices = |text: &str| match text {
+        "redirect" => Some(OnDeadline::Redirect),
+        "refuse" => Some(OnDeadline::Refuse),
+        _ => None,
+    };
+    let choice = table.get("on_deadline").and_then(|field| field.one_of(choices, &["redirect", "refuse"]));
+    set(&mut journal.on_deadline, choice);
+    let bytes = table.get("segment_bytes").and_then(|field| field.integer(1 << 16..=1 << 32));
+    set(&mut journal.segment_bytes, bytes.map(|bytes| bytes as u64));
+    set(&mut journal.segment_age, table.get("segment_age").and_then(|field| duration(&field)));
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an address: write 127.0.0.1:8080, or [::]:8080"))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse().or(address).map_err(|_| format!("`{text}` is not a network: write 10.0.0.0/8 or 10.1.2.3"))
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    let fits = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not a node name: use 1 to 32 of A-Z a-z 0-9 - _ ."))
+    }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let wrong = || format!("`{text}` is not a public URL: write https://go.example.com, without a path");
+    let url = url::Url::parse(text).map_err(|_| wrong())?;
+    let plain = matches!(url.scheme(), "https" | "http")
+        && url.host_str().is_some()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
+    if plain { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(wrong()) }
+}
+
+/// `20ms`, `5s`, `10m`, `1h`; at least 1 ms and at most 24 h.
+fn duration(field: &Field<'_>) -> Option<Duration> {
+    field.parse(|text| {
+        let wrong = || format!("`{text}` is not a time span: write 20ms, 5s, 10m or 1h, at least 1ms and at most 24h");
+        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = text[..split].parse().map_err(|_| wrong())?;
+        let unit = match &text[split..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        match number.checked_mul(unit) {
+            Some(millis) if (1..=86_400_000).contains(&millis) => Ok(Duration::from_millis(millis)),
+            _ => Err(wrong()),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Vec<String>> {
+        let faults = Faults::default();
+        let settings = Settings::read("hopgate.toml", text, Path::new("base"), &faults);
+        let faults: Vec<String> = faults.into_sorted().iter().map(Fault::to_string).collect();
+        if faults.is_empty() { Ok(settings.unwrap()) } else { Err(faults) }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(read(""), Ok(Settings::defaults(Path::new("base"))));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = read(
+            "[server]\nclick = \"nowhere\"\nworkers = 9999\npublic_url = \"go.example.com/x\"\n[limits]\n\
+             header_timeout = \"soon\"\nheader_bytes = 10\n[journal]\nmode = \"maybe\"\n[policies]\nfolder = \"x\"\n\
+             [proxies]\nprotocol = true\ntrusted = [\"300.1.1.1\"]\n",
+        )
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 9, "{all}");
+        for part in [
+            "hopgate.toml:2: server.click: `nowhere`",
+            "limits.header_timeout: `soon`",
+            "journal.mode: `maybe`",
+            "11: policies.folder: unknown key",
+            "needs `trusted`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_taken() {
+        let settings = read(
+            "[server]\nworkers = 1\nnode = \"bj-1\"\ndata_dir = \"../var\"\n[journal]\nmode = \"synced\"\ndeadline = \"5ms\"\n\
+             on_deadline = \"refuse\"\n[vocabulary]\nplatforms = [\"zhihu\"]\n[proxies]\ntrusted = [\"10.0.0.0/8\", \"::1\"]\n",
+        )
+        .unwrap();
+        assert_eq!((settings.workers, settings.node.as_str()), (1, "bj-1"));
+        assert_eq!(settings.data_dir, Path::new("base/../var"));
+        assert_eq!(settings.journal.mode, JournalMode::Synced);
+        assert_eq!(settings.journal.deadline, Duration::from_millis(5));
+        assert!(settings.words.platform("zhihu").is_some());
+        assert_eq!(settings.trusted_proxies.len(), 2);
+    }
+}
