@@ -28,7 +28,7 @@ fn facts<'a>(placement: &str, goods: &str, category: &'a str, creator: &'a str) 
         item: "100012043978",
         carried: "",
         link: "AbCd1234",
-        visitor: "",
+        visitor: 0,
     }
 }
 

@@ -87,7 +87,8 @@ struct Click {
     surface: Option<Surface>,
     shop_type: ShopType,
     link_kind: LinkKind,
-    texts: [&'static str; 6],
+    texts: [&'static str; 5],
+    visitor: u128,
     carried: &'static str,
     at: i64,
 }
@@ -99,11 +100,12 @@ prop_compose! {
         surface in prop_oneof![5 => select(SURFACES.to_vec()).prop_map(Some), 1 => Just(None)],
         shop_type in select(vec![ShopType::Flagship, ShopType::CStore, ShopType::Pop, ShopType::Unknown]),
         link_kind in select(vec![LinkKind::Item, LinkKind::Alliance, LinkKind::Shop, LinkKind::Unknown]),
-        texts in prop::array::uniform6(select(vec!["red", "blue", "green", "black", ""])),
+        texts in prop::array::uniform5(select(vec!["red", "blue", "green", "black", ""])),
+        visitor in 0u128..4,
         carried in select(vec!["", "red", "!red", "blue red", "!blue green", "black"]),
         at in -1i64..40,
     ) -> Click {
-        Click { platform, marketplace, surface, shop_type, link_kind, texts, carried, at }
+        Click { platform, marketplace, surface, shop_type, link_kind, texts, visitor, carried, at }
     }
 }
 
@@ -121,7 +123,7 @@ impl Click {
             item: self.texts[3],
             carried: self.carried,
             link: self.texts[4],
-            visitor: self.texts[5],
+            visitor: self.visitor,
         }
     }
 }
@@ -151,11 +153,12 @@ fn ask(agreement: &Agreement, click: &Click) -> Vec<(Reason, bool)> {
         None => true,
         Some(_) if !in_window => true,
         Some(rollout) => {
+            let visitor = if click.visitor == 0 { String::new() } else { format!("{:032x}", click.visitor) };
             let id = match rollout.by {
                 StickTo::Creator => click.texts[1],
                 StickTo::Shop => click.texts[2],
                 StickTo::Link => click.texts[4],
-                StickTo::Visitor => click.texts[5],
+                StickTo::Visitor => &visitor,
             };
             let mut share = 0;
             for step in &rollout.steps {

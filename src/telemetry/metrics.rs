@@ -21,6 +21,10 @@ pub struct WorkerCounters {
     shape: Shape,
     latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     latency_nanos: AtomicU64,
+    /// Decided clicks that were not a person's: bots, prefetch, HEAD.
+    pub machines: AtomicU64,
+    /// Redirects that left before their hop was kept as the mode promises.
+    pub unsafe_redirects: AtomicU64,
     /// Connections this worker has open.
     pub connections: AtomicU64,
     /// Connections accepted since start.
@@ -102,6 +106,8 @@ impl WorkerCounters {
             shape,
             latency: Default::default(),
             latency_nanos: AtomicU64::new(0),
+            machines: AtomicU64::new(0),
+            unsafe_redirects: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shed: Default::default(),
@@ -210,8 +216,20 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
         .collect();
     let connections = sum(&|worker| worker.connections.load(Ordering::Relaxed)) as f64;
     let accepted = sum(&|worker| worker.accepted.load(Ordering::Relaxed)) as f64;
+    let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
+    let unsafe_redirects = sum(&|worker| worker.unsafe_redirects.load(Ordering::Relaxed)) as f64;
     vec![
-        family("hopgate_clicks_total", "Decided clicks.", MetricType::COUNTER, clicks),
+        counter_family(
+            "hopgate_machine_clicks_total",
+            "Decided clicks of bots, prefetch and HEAD; not in hopgate_clicks_total.",
+            machines,
+        ),
+        counter_family(
+            "hopgate_journal_unsafe_redirects_total",
+            "Redirects that left before their hop was kept as the journal's mode promises.",
+            unsafe_redirects,
+        ),
+        family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family("hopgate_click_seconds", "From request to answer.", MetricType::HISTOGRAM, vec![latency]),
         family("hopgate_shed_total", "Turned away unserved, by class.", MetricType::COUNTER, shed),
         gauge_family("hopgate_connections", "Open connections of the click listeners.", connections),

@@ -34,8 +34,8 @@ pub struct Facts<'a> {
     pub carried: &'a str,
     /// The link's code.
     pub link: &'a str,
-    /// The visitor's hash of the day in hex.
-    pub visitor: &'a str,
+    /// The visitor's hash of the day; 0 when not known.
+    pub visitor: u128,
 }
 
 /// Leave to land: proof that a policy allowed the click. Only [`decide`] makes one.
@@ -216,11 +216,12 @@ fn stated(carried: &str, name: &str) -> Option<bool> {
 /// in an allow only once that is open to all, and in a deny as soon as it has begun.
 pub(super) fn in_rollout(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> (bool, Option<u16>) {
     let Some(rollout) = &agreement.rollout else { return (true, None) };
+    let mut hex = [0; 32];
     let id = match rollout.by {
         StickTo::Creator => facts.creator,
         StickTo::Shop => facts.shop,
         StickTo::Link => facts.link,
-        StickTo::Visitor => facts.visitor,
+        StickTo::Visitor => visitor_text(facts.visitor, &mut hex),
     };
     let share = rollout.basis_points(at);
     if id.is_empty() {
@@ -229,4 +230,16 @@ pub(super) fn in_rollout(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp
     }
     let bucket = rollout::bucket(&rollout.salt, id);
     (bucket < share, Some(bucket))
+}
+
+/// A visitor's hash as 32 hex digits; empty when not known.
+fn visitor_text(visitor: u128, hex: &mut [u8; 32]) -> &str {
+    if visitor == 0 {
+        return "";
+    }
+    for (place, digit) in hex.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(visitor >> (124 - 4 * place)) as usize & 0xF];
+    }
+    // Hex digits are ASCII.
+    std::str::from_utf8(hex).unwrap_or_default()
 }

@@ -1,0 +1,287 @@
+//! The life of one click: look up, decide, record, land.
+//!
+//! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
+//! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
+
+pub mod placement;
+pub mod visitor;
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::{Catalog, Lookup};
+use crate::clock::Clock;
+use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
+use crate::domain::hop::{Hop, HopFlags, Outcome};
+use crate::domain::link::{LinkState, LinkView};
+use crate::domain::policy::{Decision, Facts, Permit, PolicySet, Reason, decide};
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
+use crate::journal::{Commit, Lane};
+use crate::policies::{Policies, Reader};
+use crate::telemetry::metrics::{WorkerCounters, bump};
+use visitor::{Agents, DayKeys};
+
+/// What every worker shares.
+pub struct Gateway {
+    /// Links.
+    pub catalog: Catalog,
+    /// The policy in force.
+    pub policies: Arc<Policies>,
+    /// Time.
+    pub clock: Clock,
+    /// The secret of click ids.
+    pub click_key: ClickKey,
+    /// Names.
+    pub words: Arc<Vocabulary>,
+    /// Keys of visitors' hashes.
+    pub visitors: DayKeys,
+    /// This gateway's name.
+    pub node: String,
+}
+
+/// One tap on a link, as the edge understood it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The code in the path.
+    pub code: &'a str,
+    /// The query, for unsigned hints.
+    pub query: Option<&'a str>,
+    /// The visitor's address, proxies taken into account.
+    pub address: IpAddr,
+    /// The User-Agent; empty when there is none.
+    pub agent: &'a [u8],
+    /// Flags the edge can tell: HEAD, prefetch.
+    pub flags: HopFlags,
+}
+
+/// How a click ended.
+#[derive(Debug)]
+pub enum Answer {
+    /// Land here.
+    Redirect(Bytes),
+    /// The policy refuses.
+    Refused(Box<Refused>),
+    /// The link was switched off or its time is over.
+    Gone(Reason),
+    /// No such link.
+    Unknown,
+    /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
+    NotLoaded,
+}
+
+/// What the refusal page needs to say why, and what still works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// Where the click happened; empty when not known.
+    pub platform: String,
+    /// Where it would have led.
+    pub marketplace: String,
+    /// The agreement that denied or came nearest, by title.
+    pub agreement: Option<String>,
+    /// When that agreement opens, if it has not yet.
+    pub opens_at: Option<Timestamp>,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A click that has been decided and handed to the journal.
+#[must_use]
+pub struct Clicked {
+    /// How it ended.
+    pub answer: Answer,
+    /// Its id in external form; none for a code nobody knows.
+    pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
+    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
+    pub commit: Option<Commit>,
+}
+
+/// One worker's part in clicks. Single-threaded.
+pub struct Worker {
+    gateway: Arc<Gateway>,
+    lane: Lane,
+    counters: Arc<WorkerCounters>,
+    state: RefCell<State>,
+}
+
+struct State {
+    policy: Reader,
+    mint: ClickMint,
+    agents: Agents,
+}
+
+impl Worker {
+    /// A worker writing to `lane` and counting in `counters`.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn new(gateway: Arc<Gateway>, lane: Lane, counters: Arc<WorkerCounters>) -> io::Result<Self> {
+        let mut seed = [0; 40];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let (mint, agents) = seed.split_at(24);
+        let mint = ClickMint::new(mint.try_into().map_err(io::Error::other)?);
+        let agents = Agents::new(agents.try_into().map_err(io::Error::other)?);
+        let state = RefCell::new(State { policy: gateway.policies.reader(), mint, agents });
+        Ok(Worker { gateway, lane, counters, state })
+    }
+
+    /// What every worker shares.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// This worker's counters.
+    pub fn counters(&self) -> &WorkerCounters {
+        &self.counters
+    }
+
+    /// Looks a code up, decides, records.
+    pub fn click(&self, ask: &Ask<'_>) -> Clicked {
+        let unrecorded = |answer| Clicked { answer, hop_id: None, commit: None };
+        match self.gateway.catalog.with(ask.code, |link| self.click_on(ask, &link)) {
+            Lookup::Found(clicked) => clicked,
+            Lookup::Unknown => {
+                // Not recorded: a scanner must not be able to fill the disk.
+                self.counters.click(None, None, Reason::UnknownLink as usize);
+                unrecorded(Answer::Unknown)
+            }
+            Lookup::NotLoaded => unrecorded(Answer::NotLoaded),
+        }
+    }
+
+    /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
+    pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
+        let gateway = &*self.gateway;
+        let State { policy, mint, agents } = &mut *self.state.borrow_mut();
+        let policy: &PolicySet = policy.load();
+        let now = gateway.clock.now();
+        let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
+        let known = placement::find(link.placement, visitor.device.app, ask.query, &gateway.words);
+        let facts = Facts {
+            platform: known.placement.platform,
+            surface: known.placement.surface,
+            marketplace: link.marketplace,
+            shop_type: link.shop_type,
+            link_kind: link.link_kind,
+            category: link.category,
+            creator: link.creator,
+            shop: link.shop,
+            item: link.item,
+            carried: link.facts,
+            link: ask.code,
+            visitor: visitor.hash,
+        };
+        let ended = match link.state {
+            LinkState::Disabled => Some(Reason::LinkDisabled),
+            LinkState::Active if now >= link.expires_at => Some(Reason::LinkExpired),
+            LinkState::Active => None,
+        };
+        let decision = if ended.is_none() { Some(decide(policy, &facts, now)) } else { None };
+        let reason = ended.or(decision.as_ref().map(Decision::reason)).unwrap_or(Reason::NoAgreement);
+        let permit = match &decision {
+            Some(Decision::Allow(permit)) => Some(permit),
+            _ => None,
+        };
+
+        let id = mint.mint(now);
+        let flags = self.flags(ask, visitor.device.bot);
+        let hop = Hop {
+            id,
+            at: now,
+            code: ask.code,
+            creator: link.creator,
+            platform: known.placement.platform.map_or("", |id| gateway.words.platform_name(id)),
+            surface: known.placement.surface,
+            placement_source: known.source,
+            marketplace: gateway.words.marketplace_name(link.marketplace),
+            shop_type: link.shop_type,
+            link_kind: link.link_kind,
+            category: link.category,
+            item: link.item,
+            shop: link.shop,
+            facts: link.facts,
+            outcome: if permit.is_some() { Outcome::Allow } else { Outcome::Deny },
+            reason,
+            agreement: decision.as_ref().and_then(Decision::agreement).map_or("", |agreement| &agreement.id),
+            policy_version: policy.version().short(),
+            bucket: decision.as_ref().and_then(Decision::bucket),
+            landing: permit.map(Permit::landing),
+            app: visitor.device.app,
+            os: visitor.device.os,
+            flags,
+            address: visitor.address,
+            visitor: visitor.hash,
+            node: &gateway.node,
+        };
+        let commit = self.lane.append(&hop);
+        self.count(known.placement.platform, link.marketplace, reason, flags);
+        let answer = match (permit, &decision) {
+            (Some(permit), _) => Answer::Redirect(land(permit, link)),
+            (None, Some(decision)) => Answer::Refused(Box::new(refused(gateway, &facts, decision, now))),
+            (None, None) => Answer::Gone(reason),
+        };
+        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+    }
+
+    fn flags(&self, ask: &Ask<'_>, bot: bool) -> HopFlags {
+        let mut flags = ask.flags;
+        if bot {
+            flags = flags.with(HopFlags::BOT);
+        }
+        if ask.agent.is_empty() {
+            flags = flags.with(HopFlags::NO_AGENT);
+        }
+        if matches!(self.gateway.clock, Clock::Shifted(_)) {
+            flags = flags.with(HopFlags::REHEARSAL);
+        }
+        flags
+    }
+
+    fn count(&self, platform: Option<PlatformId>, marketplace: MarketplaceId, reason: Reason, flags: HopFlags) {
+        if flags.is_person() {
+            self.counters.click(platform.map(|id| id.0), Some(marketplace.0), reason as usize);
+        } else {
+            bump(&self.counters.machines, 1);
+        }
+    }
+}
+
+/// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the
+/// allow-list had passed it.
+fn land(_permit: &Permit<'_>, link: &LinkView<'_>) -> Bytes {
+    Bytes::copy_from_slice(link.url.as_bytes())
+}
+
+fn refused(gateway: &Gateway, facts: &Facts<'_>, decision: &Decision<'_>, now: Timestamp) -> Refused {
+    let agreement = decision.agreement();
+    let reason = decision.reason();
+    Refused {
+        reason,
+        platform: facts.platform.map_or("", |id| gateway.words.platform_name(id)).to_owned(),
+        marketplace: gateway.words.marketplace_name(facts.marketplace).to_owned(),
+        agreement: agreement.map(|agreement| agreement.title.to_string()),
+        opens_at: agreement.map(|agreement| agreement.from).filter(|from| *from > now),
+        ended_at: agreement
+            .map(|agreement| agreement.until)
+            .filter(|until| reason == Reason::WindowEnded && *until <= now),
+    }
+}
+
+/// Writes a secret file whole or not at all, readable by its owner only.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}

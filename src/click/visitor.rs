@@ -1,0 +1,177 @@
+//! Who tapped, as little as is needed: a truncated address, and a hash under a key that lives for one Beijing day. The
+//! full address never leaves this module.
+
+use std::fs;
+use std::hash::Hasher;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use arc_swap::ArcSwap;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::domain::device::{Device, HostApp, Os, detect};
+use crate::domain::time::Timestamp;
+use crate::journal::address::truncate;
+
+/// The secret of one Beijing day.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct DayKey {
+    day: i64,
+    secret: [u8; 16],
+}
+
+/// The keys of today and tomorrow. Kept in a file of the data folder so that a restart keeps the day's visitors apart
+/// from nobody; a key is destroyed when its day is over.
+pub struct DayKeys {
+    path: PathBuf,
+    keys: ArcSwap<[DayKey; 2]>,
+}
+
+impl DayKeys {
+    /// Reads the keys, or makes them, for the day of `now`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or there is no randomness to be had.
+    pub fn open(path: &Path, now: Timestamp) -> io::Result<Self> {
+        let stored: Vec<DayKey> = match fs::read(path) {
+            Ok(bytes) => bytes.chunks_exact(24).filter_map(decode).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let keys = DayKeys { path: path.to_path_buf(), keys: ArcSwap::from_pointee(days(&stored, now)?) };
+        keys.store()?;
+        Ok(keys)
+    }
+
+    /// Destroys the key of a day that is over and makes tomorrow's. Call it at least once a day.
+    ///
+    /// # Errors
+    /// As [`DayKeys::open`].
+    pub fn rotate(&self, now: Timestamp) -> io::Result<()> {
+        let current = self.keys.load_full();
+        let next = days(&current[..], now)?;
+        if next != *current {
+            self.keys.store(std::sync::Arc::new(next));
+            self.store()?;
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for key in self.keys.load().iter() {
+            bytes.extend_from_slice(&key.day.to_le_bytes());
+            bytes.extend_from_slice(&key.secret);
+        }
+        super::write_private(&self.path, &bytes)
+    }
+
+    fn secret(&self, now: Timestamp) -> Option<[u8; 16]> {
+        let day = now.beijing_day();
+        self.keys.load().iter().find(|key| key.day == day).map(|key| key.secret)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<DayKey> {
+    let (day, secret) = bytes.split_at_checked(8)?;
+    Some(DayKey { day: i64::from_le_bytes(day.try_into().ok()?), secret: secret.try_into().ok()? })
+}
+
+fn days(known: &[DayKey], now: Timestamp) -> io::Result<[DayKey; 2]> {
+    let key = |day: i64| match known.iter().find(|key| key.day == day) {
+        Some(key) => Ok(*key),
+        None => {
+            let mut secret = [0; 16];
+            getrandom::fill(&mut secret).map_err(io::Error::other)?;
+            Ok::<_, io::Error>(DayKey { day, secret })
+        }
+    };
+    let today = now.beijing_day();
+    Ok([key(today)?, key(today + 1)?])
+}
+
+/// What a hop keeps of a visitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Visitor {
+    /// The address cut to /24 (IPv4) or /48 (IPv6).
+    pub address: [u8; 8],
+    /// The hash of the day; 0 when there is no key for it.
+    pub hash: u128,
+    /// What the User-Agent says.
+    pub device: Device,
+}
+
+/// One worker's memory of User-Agents: most clicks bring one that was seen before, and recognising it again costs one
+/// hash instead of a walk through every token. Direct-mapped, so it never grows.
+pub struct Agents {
+    secret: [u8; 16],
+    seen: Box<[(u128, Device)]>,
+}
+
+const AGENTS: usize = 1_024;
+
+const NOBODY: Device = Device { app: HostApp::Unknown, os: Os::Unknown, bot: false };
+
+impl Agents {
+    /// An empty memory; `secret` stands in on a day without a key.
+    pub fn new(secret: [u8; 16]) -> Self {
+        Agents { secret, seen: vec![(0, NOBODY); AGENTS].into() }
+    }
+
+    /// What is kept of a visitor at `now`.
+    pub fn visitor(&mut self, keys: &DayKeys, now: Timestamp, address: IpAddr, agent: &[u8]) -> Visitor {
+        let secret = keys.secret(now);
+        let mut hasher = SipHasher13::new_with_key(&secret.unwrap_or(self.secret));
+        hasher.write(agent);
+        let agent_hash = hasher.finish128().as_u128();
+        let slot = agent_hash as usize % AGENTS;
+        let device = match self.seen[slot] {
+            (hash, device) if hash == agent_hash => device,
+            _ => {
+                let device = std::str::from_utf8(agent).map_or(NOBODY, detect);
+                self.seen[slot] = (agent_hash, device);
+                device
+            }
+        };
+        let hash = secret.map_or(0, |secret| {
+            let mut hasher = SipHasher13::new_with_key(&secret);
+            match address.to_canonical() {
+                IpAddr::V4(address) => hasher.write(&address.octets()),
+                IpAddr::V6(address) => hasher.write(&address.octets()),
+            }
+            hasher.write_u128(agent_hash);
+            hasher.finish128().as_u128()
+        });
+        Visitor { address: truncate(address), hash, device }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHONE: &[u8] = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Kwai/11.2";
+
+    #[test]
+    fn a_visitor_is_one_for_a_day_and_a_stranger_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("visitor.keys");
+        let noon: Timestamp = "2026-11-11 12:00:00".parse().unwrap();
+        let midnight: Timestamp = "2026-11-12 00:00:00".parse().unwrap();
+        let keys = DayKeys::open(&path, noon).unwrap();
+        let address: IpAddr = "203.0.113.77".parse().unwrap();
+        let (mut one, mut two) = (Agents::new([1; 16]), Agents::new([2; 16]));
+        let seen = one.visitor(&keys, noon, address, PHONE);
+        assert_eq!(seen, one.visitor(&keys, noon, address, PHONE), "remembered");
+        assert_eq!(seen, two.visitor(&keys, noon, address, PHONE), "workers agree");
+        assert_eq!(seen.device.app, HostApp::Kuaishou);
+        assert_ne!(seen.hash, one.visitor(&keys, noon, "203.0.113.78".parse().unwrap(), PHONE).hash);
+        assert_ne!(seen.hash, one.visitor(&keys, midnight, address, PHONE).hash);
+
+        let again = DayKeys::open(&path, noon).unwrap();
+        assert_eq!(seen, one.visitor(&again, noon, address, PHONE), "a restart keeps the day's key");
+        again.rotate(midnight).unwrap();
+        assert_eq!(one.visitor(&again, noon, address, PHONE).hash, 0, "yesterday's key is gone");
+    }
+}

@@ -1,0 +1,149 @@
+//! Outcomes as HTTP answers: the one place that maps what happened to a status. Never a permanent redirect.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::json;
+
+use super::pages::{self, Language, Words};
+use crate::click::Refused;
+use crate::domain::policy::Reason;
+
+/// An answer of the click listeners.
+pub type Answered = Response<Full<Bytes>>;
+
+/// The header that carries the click's id.
+pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+
+/// What the asker would rather read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// JSON instead of a page.
+    pub json: bool,
+    /// The language.
+    pub language: Language,
+}
+
+/// `302` to a landing that has passed the allow-list and the policy.
+pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
+    // The allow-list lets visible ASCII only into the catalog, which is what a header value may hold.
+    let Ok(location) = HeaderValue::from_maybe_shared(location) else {
+        return status(StatusCode::INTERNAL_SERVER_ERROR);
+    };
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::FOUND;
+    let headers = answer.headers_mut();
+    headers.insert(LOCATION, location);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(REFERRER_POLICY, NO_REFERRER);
+    put_hop_id(headers, hop_id);
+    answer
+}
+
+/// `403` by policy.
+pub fn refused(refused: &Refused, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
+    let words = pages::refusal(refused, wish.language);
+    let more = json!({
+        "platform": refused.platform,
+        "marketplace": refused.marketplace,
+        "agreement": refused.agreement,
+        "opens_at": refused.opens_at,
+        "ended_at": refused.ended_at,
+    });
+    told(StatusCode::FORBIDDEN, refused.reason, &words, more, hop_id, wish)
+}
+
+/// `404` or `410`.
+pub fn missing(reason: Reason, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
+    let code = match reason {
+        Reason::LinkExpired | Reason::LinkDisabled => StatusCode::GONE,
+        _ => StatusCode::NOT_FOUND,
+    };
+    told(code, reason, &pages::missing(reason, wish.language), json!({}), hop_id, wish)
+}
+
+/// `503`: nothing is wrong with the request.
+pub fn busy(wish: Wish) -> Answered {
+    let words = pages::busy(wish.language);
+    let mut answer = told(StatusCode::SERVICE_UNAVAILABLE, Reason::RateLimited, &words, json!({}), None, wish);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    answer
+}
+
+/// `405`.
+pub fn wrong_method() -> Answered {
+    let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+/// `400` for a request no browser sends; the connection ends, as what follows on it cannot be trusted.
+pub fn malformed() -> Answered {
+    let mut answer = status(StatusCode::BAD_REQUEST);
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// A bare status.
+pub fn status(code: StatusCode) -> Answered {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = code;
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    answer
+}
+
+fn told(
+    code: StatusCode,
+    reason: Reason,
+    words: &Words,
+    more: serde_json::Value,
+    hop_id: Option<&[u8]>,
+    wish: Wish,
+) -> Answered {
+    let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
+    let (kind, body) = if wish.json {
+        let mut object = json!({
+            "status": code.as_u16(),
+            "title": words.title,
+            "detail": words.why,
+            "hop_id": id,
+        });
+        if let (Some(object), serde_json::Value::Object(more)) = (object.as_object_mut(), more) {
+            if code != StatusCode::SERVICE_UNAVAILABLE {
+                object.insert("reason".to_owned(), json!(reason));
+            }
+            object.extend(more);
+        }
+        (HeaderValue::from_static("application/json"), object.to_string())
+    } else {
+        (HeaderValue::from_static("text/html; charset=utf-8"), pages::html(words, id, wish.language))
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = code;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(wish.language.tag()));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Language"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(REFERRER_POLICY, NO_REFERRER);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"),
+    );
+    put_hop_id(headers, hop_id);
+    answer
+}
+
+fn put_hop_id(headers: &mut http::HeaderMap, hop_id: Option<&[u8]>) {
+    if let Some(Ok(value)) = hop_id.map(HeaderValue::from_bytes) {
+        headers.insert(HOP_ID, value);
+    }
+}

@@ -1,0 +1,11 @@
+//! The edge: listeners, TLS, limits, requests to facts, outcomes to answers. hyper and rustls live here. Decides nothing.
+
+pub mod answer;
+pub mod client;
+pub mod listen;
+pub mod pages;
+pub mod plain;
+pub mod service;
+pub mod tls;
+pub mod watch;
+pub mod worker;

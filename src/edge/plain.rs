@@ -1,0 +1,55 @@
+//! The listeners of operators: an axum router behind the same bounds as every other listener, without the click path's
+//! economies.
+
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::watch as signal;
+use tokio::task::JoinSet;
+
+/// Open connections of one such listener.
+const MOST_CONNECTIONS: usize = 512;
+/// The most bytes of a request's head.
+const MOST_HEADER_BYTES: usize = 64 << 10;
+/// From a head's first byte to its last, and between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the requests under way when draining begins.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Serves `router` on `listener` until `drain` turns true and what was under way is answered.
+pub async fn serve(listener: TcpListener, router: Router, mut drain: signal::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = drain.wait_for(|draining| *draining) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
+                let Ok((stream, peer)) = accepted else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                drop(stream.set_nodelay(true));
+                let router = router.clone().layer(axum::Extension(axum::extract::ConnectInfo(peer)));
+                let mut draining = drain.clone();
+                connections.spawn(async move {
+                    let mut builder = http1::Builder::new();
+                    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MOST_HEADER_BYTES);
+                    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+                    let mut connection = std::pin::pin!(connection);
+                    tokio::select! {
+                        _ = connection.as_mut() => {}
+                        _ = draining.wait_for(|draining| *draining) => {
+                            connection.as_mut().graceful_shutdown();
+                            drop(tokio::time::timeout(DRAIN_DEADLINE, connection).await);
+                        }
+                    }
+                });
+            }
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}

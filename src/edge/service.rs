@@ -1,0 +1,233 @@
+//! Requests to facts, outcomes to answers: the HTTP side of one click. Decides nothing.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, HOST, USER_AGENT};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use ipnet::IpNet;
+
+use super::answer::{self, Answered, Wish};
+use super::client::forwarded;
+use super::pages::Language;
+use super::watch::{Phase, Watch};
+use crate::catalog::FetchError;
+use crate::click::{Answer, Ask, Clicked, Worker};
+use crate::config::settings::OnDeadline;
+use crate::domain::hop::HopFlags;
+use crate::domain::policy::Reason;
+use crate::journal::{Commit, Durability};
+use crate::telemetry::metrics::{Shed, bump};
+
+/// The longest path that can be a code: 64 characters and the slash.
+const LONGEST_PATH: usize = 65;
+
+/// What all connections of a worker share.
+pub struct Shared {
+    /// Clicks.
+    pub worker: Worker,
+    /// What to do when a hop cannot be recorded in time.
+    pub on_deadline: OnDeadline,
+    /// Most header fields of a request.
+    pub headers: usize,
+    /// Proxies whose word on addresses is taken.
+    pub trusted: Vec<IpNet>,
+}
+
+/// One connection's requests.
+pub struct Clicks {
+    /// Shared with the worker's other connections.
+    pub shared: Rc<Shared>,
+    /// The sweep's view of this connection.
+    pub watch: Rc<Watch>,
+    /// The peer, or the visitor the PROXY protocol named.
+    pub peer: IpAddr,
+    /// Whether the TCP peer is a trusted proxy.
+    pub trusted_peer: bool,
+    /// HTTP/2 on this connection.
+    pub multiplexed: bool,
+}
+
+impl Service<Request<Incoming>> for Clicks {
+    type Response = Answered;
+    type Error = std::convert::Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let started = Instant::now();
+        if !self.multiplexed {
+            self.watch.enter(Phase::Serving);
+        }
+        if let Some(refusal) = self.unfit(&request) {
+            return Answering::Now(Some(refusal));
+        }
+        let headers = request.headers();
+        let path = request.uri().path();
+        let code = path.strip_prefix('/').unwrap_or(path);
+        if code.is_empty() || path.len() > LONGEST_PATH || code.contains(['/', '.']) {
+            return Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
+        }
+        let ask = Ask {
+            code,
+            query: request.uri().query(),
+            address: if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer },
+            agent: headers.get(USER_AGENT).map_or(&[], |agent| agent.as_bytes()),
+            flags: flags(request.method(), headers),
+        };
+        let clicked = self.shared.worker.click(&ask);
+        if matches!(clicked.answer, Answer::NotLoaded) {
+            let address = ask.address;
+            return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address, started)));
+        }
+        answering(&self.shared, clicked, headers, started)
+    }
+}
+
+impl Clicks {
+    /// Requests that are answered without looking at any link.
+    fn unfit(&self, request: &Request<Incoming>) -> Option<Answered> {
+        let headers = request.headers();
+        if headers.len() > self.shared.headers {
+            self.shared.worker.counters().shed(Shed::BadRequest);
+            return Some(answer::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Some(answer::wrong_method());
+        }
+        // A body on GET is a smuggler's tool; no browser sends one. RFC 9112 asks for exactly one Host.
+        let hosts = headers.get_all(HOST).iter().count();
+        let wrong_host = request.version() == Version::HTTP_11 && hosts != 1;
+        if wrong_host || !request.body().is_end_stream() {
+            self.shared.worker.counters().shed(Shed::BadRequest);
+            return Some(answer::malformed());
+        }
+        None
+    }
+}
+
+fn flags(method: &Method, headers: &HeaderMap) -> HopFlags {
+    let mut flags = HopFlags::default();
+    if *method == Method::HEAD {
+        flags = flags.with(HopFlags::HEAD);
+    }
+    let prefetch = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"pre"));
+    if prefetch("sec-purpose") || prefetch("purpose") {
+        flags = flags.with(HopFlags::PREFETCH);
+    }
+    flags
+}
+
+fn wish(headers: &HeaderMap) -> Wish {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Wish { json: text(ACCEPT).contains("application/json"), language: Language::choose(text(ACCEPT_LANGUAGE)) }
+}
+
+/// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
+fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap, started: Instant) -> Answering {
+    let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
+    let redirects = matches!(clicked.answer, Answer::Redirect(_));
+    let answer = match clicked.answer {
+        Answer::Redirect(location) => answer::redirect(location, id),
+        Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
+        Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
+        Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
+        Answer::NotLoaded => busy(shared, headers),
+    };
+    match clicked.commit {
+        Some(commit) => {
+            Answering::Committing(Committing { shared: Rc::clone(shared), commit, answer: Some(answer), redirects, started })
+        }
+        None => Answering::Now(Some(answer)),
+    }
+}
+
+fn busy(shared: &Shared, headers: &HeaderMap) -> Answered {
+    shared.worker.counters().shed(Shed::Cold);
+    answer::busy(wish(headers))
+}
+
+/// A click on a code that has not been loaded yet: its store is asked, within bounds. Only until the catalog is loaded.
+async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr, started: Instant) -> Answered {
+    let headers = request.headers();
+    let code = request.uri().path().trim_start_matches('/').to_owned();
+    let link = match shared.worker.gateway().catalog.fetch(&code).await {
+        Ok(Some(link)) => link,
+        Ok(None) => return answer::missing(Reason::UnknownLink, None, wish(headers)),
+        Err(FetchError::Busy) => return busy(&shared, headers),
+        Err(FetchError::Store(error)) => {
+            tracing::error!(%error, "the catalog's store did not answer");
+            return busy(&shared, headers);
+        }
+    };
+    let ask = Ask {
+        code: &code,
+        query: request.uri().query(),
+        address,
+        agent: headers.get(USER_AGENT).map_or(&[], |agent| agent.as_bytes()),
+        flags: flags(request.method(), headers),
+    };
+    let clicked = link.viewed(|view| shared.worker.click_on(&ask, &view));
+    answering(&shared, clicked, headers, started).await.unwrap_or_else(|never| match never {})
+}
+
+/// The future of an answer.
+pub enum Answering {
+    /// Ready.
+    Now(Option<Answered>),
+    /// Waiting for the journal.
+    Committing(Committing),
+    /// Waiting for the catalog's store, at a cold start.
+    Cold(Pin<Box<dyn Future<Output = Answered>>>),
+}
+
+/// An answer that waits for its hop to be kept.
+pub struct Committing {
+    shared: Rc<Shared>,
+    commit: Commit,
+    answer: Option<Answered>,
+    redirects: bool,
+    started: Instant,
+}
+
+impl Committing {
+    fn settle(&mut self, durability: Durability, at: Instant) -> Option<Answered> {
+        let counters = self.shared.worker.counters();
+        counters.took(at.saturating_duration_since(self.started));
+        if durability == Durability::Unsafe && self.redirects {
+            if self.shared.on_deadline == OnDeadline::Refuse {
+                counters.shed(Shed::Journal);
+                let wish = Wish { json: false, language: Language::Zh };
+                return Some(answer::busy(wish));
+            }
+            bump(&counters.unsafe_redirects, 1);
+        }
+        self.answer.take()
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Answered, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match self.get_mut() {
+            Answering::Now(answer) => answer.take(),
+            Answering::Committing(committing) => match Pin::new(&mut committing.commit).poll(cx) {
+                Poll::Ready(committed) => committing.settle(committed.durable, committed.at),
+                Poll::Pending => return Poll::Pending,
+            },
+            Answering::Cold(future) => match future.as_mut().poll(cx) {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        // `None` only if polled again after it was ready, which no executor does.
+        Poll::Ready(Ok(answer.unwrap_or_else(|| answer::status(StatusCode::INTERNAL_SERVER_ERROR))))
+    }
+}
