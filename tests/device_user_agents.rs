@@ -1,5 +1,7 @@
 //! User-Agents against a golden file, and the cost of reading one.
 
+#![allow(clippy::expect_used)] // A failed expectation is the test's verdict.
+
 use std::time::Instant;
 
 use hopgate::domain::device::{HostApp, Os, detect};
