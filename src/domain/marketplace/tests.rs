@@ -54,6 +54,8 @@ const SHAPES: &[(&str, MarketplaceId, LinkKind, &str, &str)] = {
         ("https://item.taobao.com/item.htm?id=610947572360&id=610947572360", T, Item, "610947572360", ""),
         ("https://item.taobao.com/x/../item.htm?id=610947572360", T, Unknown, "", ""),
         ("https://item.taobao.com/item.htm#?id=610947572360", T, Unknown, "", ""),
+        ("https://market.m.taobao.com/app/detail/../home.html?id=610947572360", T, Unknown, "", ""),
+        ("https://uniqlo.tmall.com/shop/%2E%2e/x.htm", M, Unknown, "", ""),
         // Taobao and Tmall shops
         ("https://shop123456.taobao.com", T, Shop, "", "shop:123456"),
         ("https://shop123456.taobao.com/category.htm?x=1", T, Shop, "", "shop:123456"),
@@ -317,6 +319,27 @@ fn stored_addresses_are_checked_again() {
     let long = format!("https://item.jd.com/{}", "a".repeat(LONGEST));
     assert_eq!(Destination::from_stored(&long).unwrap_err().code(), "too_long");
     assert_eq!(land("https://item.jd.com?a").destination.host(), "item.jd.com");
+}
+
+/// The strict reading lets none of these through; the proof must stand without it.
+#[test]
+fn the_proof_stands_alone() {
+    assert!(Destination::prove("https://item.jd.com/1.html".to_owned(), "item.jd.com").is_ok());
+    for text in [
+        "https://item.jd.com@evil.test/",
+        "https://evil.test/",
+        "https://a@item.jd.com/",
+        "https://item.jd.com:444/",
+        "http://item.jd.com/",
+        "https:///item.jd.com/",
+        "https://evil.test\\.jd.com/",
+        "https://item.jd.com",
+    ] {
+        let host = if text == "https://item.jd.com" { "other.jd.com" } else { "item.jd.com" };
+        assert_eq!(Destination::prove(text.to_owned(), host), Err(UrlFault::ParsersDisagree), "{text}");
+        assert!(!browser_sees(text, host) || text.contains("///"), "a browser: {text}");
+        assert!(!rfc_3986_sees(text, host), "the other parser: {text}");
+    }
 }
 
 #[test]
