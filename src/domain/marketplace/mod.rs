@@ -1,8 +1,36 @@
-//! Marketplaces: which URLs are theirs, what they identify, and where a click may land.
+//! Marketplaces: which URLs are theirs, what they identify, and where a click may land. Never resolves a short link,
+//! asks the network, or decides whether a click is allowed.
+//!
+//! One pasted URL goes through [`recognise`]: strict reading (`pasted`), the allow-list of hosts (`host`), identity by
+//! tables (`shape` over `taobao`, `tmall`, `jd`), and at last the proof that two unlike parsers read the emitted text
+//! alike. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
 
+mod fault;
+mod host;
+mod jd;
+mod pasted;
+mod shape;
+mod table;
+mod taobao;
+mod tmall;
+
+#[cfg(test)]
+mod tests;
+
+pub use fault::UrlFault;
+pub use host::host_is_allowed;
+
+use self::host::{Standing, standing};
+use self::pasted::{HTTPS, is_visible};
 use super::vocabulary::{LinkKind, MarketplaceId, ShopType};
 
+/// The longest URL taken in or sent out, in bytes.
+pub const LONGEST: usize = 8_192;
+
 /// A landing address that has passed the allow-list. Only this module builds one.
+///
+/// It holds visible ASCII only, and none of `" < > \ ^ { | }` or the backtick; `'` and `&` may be there, so a page that
+/// shows it must still escape it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Destination(Box<str>);
 
@@ -11,6 +39,82 @@ impl Destination {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host, in lower case.
+    pub fn host(&self) -> &str {
+        split_host(&self.0).map_or("", |(host, _)| host)
+    }
+
+    /// Takes back an address that this module once wrote, for loading links by the million: one pass over the bytes and
+    /// one look at the host, no parser, and the box as the only allocation. As strict as the form it was written in, so
+    /// an address whose host has since left the allow-list is refused.
+    ///
+    /// # Errors
+    /// [`UrlFault`] when the text is not in that form or its host is not allowed.
+    pub fn from_stored(text: &str) -> Result<(Destination, MarketplaceId), UrlFault> {
+        let marketplace = check_stored(text)?;
+        Ok((Destination(text.into()), marketplace))
+    }
+
+    /// Builds a destination from a text this module put together, once every parser at hand agrees on it.
+    fn prove(text: String, host: &str) -> Result<Destination, UrlFault> {
+        let seen_by_all = check_stored(&text).is_ok() && browser_sees(&text, host) && rfc_3986_sees(&text, host);
+        if seen_by_all { Ok(Destination(text.into())) } else { Err(UrlFault::ParsersDisagree) }
+    }
+}
+
+/// Host, and all from the path on, of a text that starts with `https://`.
+fn split_host(text: &str) -> Option<(&str, &str)> {
+    let after = text.strip_prefix(HTTPS)?;
+    let end = after.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(after.len());
+    Some(after.split_at(end))
+}
+
+fn check_stored(text: &str) -> Result<MarketplaceId, UrlFault> {
+    if text.len() > LONGEST {
+        return Err(UrlFault::TooLong);
+    }
+    let (host, rest) = split_host(text).ok_or(UrlFault::NotNormalised)?;
+    // One accumulated flag and no early exit: the loop has no branch to mispredict.
+    if rest.bytes().fold(false, |bad, byte| bad | NOT_VISIBLE[usize::from(byte)]) {
+        return Err(UrlFault::NotNormalised);
+    }
+    match standing(host) {
+        Standing::Allowed(marketplace) => Ok(marketplace.id),
+        Standing::Forwards => Err(UrlFault::naming(UrlFault::HostForwards, host)),
+        Standing::Foreign => Err(UrlFault::naming(UrlFault::HostNotAllowed, host)),
+    }
+}
+
+static NOT_VISIBLE: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = !is_visible(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+/// What a browser makes of it (the WHATWG rules).
+fn browser_sees(text: &str, host: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.host_str() == Some(host)
+            && url.port().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
+
+/// What servers and older clients make of it (RFC 3986, by code that shares nothing with the other).
+fn rfc_3986_sees(text: &str, host: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some("https")
+            && uri.host() == Some(host)
+            && uri.port().is_none()
+            && uri.authority().is_some_and(|authority| authority.as_str() == host)
+    })
 }
 
 /// What a pasted URL leads to.
@@ -30,4 +134,71 @@ pub struct Landing {
     pub shop: Option<Box<str>>,
     /// The address as the alliance issued it.
     pub destination: Destination,
+}
+
+impl Landing {
+    /// The key that is the same for every way of writing the same thing: `taobao/item/<id>` for Taobao and Tmall, which
+    /// share their numbers, `jd/item/<sku>`, `taobao/shop/shop:<id>`. What names neither item nor shop is keyed by its
+    /// own address without noise: `jd/page/3.cn/<code>`. Never a thing to redirect to.
+    pub fn key(&self) -> String {
+        let table = table::ALL.into_iter().find(|known| known.id == self.marketplace);
+        let family = table.map_or("unknown", |known| known.family);
+        if let Some(item) = &self.item {
+            return format!("{family}/item/{item}");
+        }
+        if let Some(shop) = &self.shop {
+            return format!("{family}/shop/{shop}");
+        }
+        let noise = table.map_or(&[][..], |known| known.noise);
+        let (host, rest) = split_host(self.destination.as_str()).unwrap_or_default();
+        let (path, query) = shape::path_and_query(rest);
+        let path = if path.is_empty() { "/" } else { path };
+        let mut key = format!("{family}/page/{host}{path}");
+        let mut mark = '?';
+        for (name, value) in shape::parameters(query).filter(|(name, _)| !is_noise(name, noise)) {
+            key.push(mark);
+            key.push_str(name);
+            key.push('=');
+            key.push_str(value);
+            mark = '&';
+        }
+        key
+    }
+}
+
+/// Whether a query name is in the lists of noise, where a `*` at the end of an entry stands for any ending.
+fn is_noise(name: &str, noise: &[&[&str]]) -> bool {
+    noise.iter().copied().flatten().any(|entry| match entry.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == *entry,
+    })
+}
+
+/// What one pasted URL leads to. White space around it makes no difference; a whole share text is not taken here.
+///
+/// A trusted host with no known shape is taken as [`LinkKind::Unknown`], which never satisfies a condition of an allow.
+///
+/// # Errors
+/// [`UrlFault`] naming the first thing that is wrong.
+///
+/// ```
+/// use hopgate::domain::marketplace::recognise;
+///
+/// let landing = recognise("https://detail.tmall.com/item.htm?id=610947572360&spm=a21n57.1").unwrap();
+/// assert_eq!(landing.key(), "taobao/item/610947572360");
+/// assert_eq!(recognise("https://item.jd.com@evil.test/1.html").unwrap_err().code(), "userinfo");
+/// ```
+pub fn recognise(text: &str) -> Result<Landing, UrlFault> {
+    let address = pasted::read(text)?;
+    let found = shape::identify(address.marketplace, address.host(), address.rest());
+    let host = address.host().to_owned();
+    Ok(Landing {
+        marketplace: address.marketplace.id,
+        link_kind: found.kind,
+        shop_hint: address.marketplace.shop_hint,
+        item: found.item,
+        variant: found.variant,
+        shop: found.shop,
+        destination: Destination::prove(address.text, &host)?,
+    })
 }

@@ -1,0 +1,129 @@
+//! Which hosts are trusted as landing targets. Never looks at a path, and never resolves a name.
+//!
+//! A host belongs to a domain when it is that domain or ends in a dot and that domain: labels are compared from the
+//! right, so `item.taobao.com.evil.test` and `eviltaobao.com` belong to nobody. Being trusted does not make a host
+//! identifiable; [`super::shape`] does that.
+
+use super::table::{ALL, Marketplace};
+use crate::domain::vocabulary::MarketplaceId;
+
+/// Labels that mark a login page or a forwarder inside a trusted domain (`login.m.taobao.com`, `passport.jd.com`). Such
+/// a host sends the visitor wherever a parameter says, so a click may not land there. Any label counts, not just the
+/// first.
+#[rustfmt::skip]
+const FORWARDING: &[&str] = &[
+    "login", "plogin", "wlogin", "mlogin", "slogin", "logout", "passport", "pass", "sso", "oauth", "auth", "reg",
+    "register", "redirect", "jump",
+];
+
+/// What a host is to us.
+#[derive(Clone, Copy)]
+pub(super) enum Standing {
+    /// A click may land there.
+    Allowed(&'static Marketplace),
+    /// In a marketplace's domain, but a login page or forwarder.
+    Forwards,
+    /// None of ours.
+    Foreign,
+}
+
+/// The standing of a host in its normal form: lower case, no dot at the end.
+pub(super) fn standing(host: &str) -> Standing {
+    for marketplace in ALL {
+        for domain in marketplace.domains {
+            let Some(front) = host.strip_suffix(domain) else { continue };
+            if front.is_empty() {
+                return Standing::Allowed(marketplace);
+            }
+            let Some(front) = front.strip_suffix('.') else { continue };
+            return inside(front, marketplace);
+        }
+    }
+    Standing::Foreign
+}
+
+/// The standing of a host inside a marketplace's domain, from the labels in front of the domain.
+fn inside(front: &str, marketplace: &'static Marketplace) -> Standing {
+    for label in front.split('.') {
+        if !is_label(label) {
+            return Standing::Foreign;
+        }
+        if FORWARDING.contains(&label) {
+            return Standing::Forwards;
+        }
+    }
+    Standing::Allowed(marketplace)
+}
+
+/// A label of 1 to 63 of `[a-z0-9-]`, no hyphen at either end, and not the `xn--` form of other scripts.
+fn is_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes.first() != Some(&b'-')
+        && bytes.last() != Some(&b'-')
+        && !label.starts_with("xn--")
+}
+
+/// The marketplace a click to this host lands on, or `None` when no click may land there (login pages and forwarders
+/// inside a trusted domain included). Capital letters and one dot at the end make no difference.
+pub fn host_is_allowed(host: &str) -> Option<MarketplaceId> {
+    if host.len() > 254 {
+        return None;
+    }
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    match standing(&host) {
+        Standing::Allowed(marketplace) => Some(marketplace.id),
+        Standing::Forwards | Standing::Foreign => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_domain_and_its_hosts_are_allowed() {
+        for marketplace in ALL {
+            for domain in marketplace.domains {
+                assert_eq!(host_is_allowed(domain), Some(marketplace.id), "{domain}");
+                let host = format!("A.b-1.{domain}.").to_ascii_uppercase();
+                assert_eq!(host_is_allowed(&host), Some(marketplace.id), "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_foreign() {
+        for host in [
+            "item.taobao.com.evil.test",
+            "eviltaobao.com",
+            "taobao.com.cn",
+            "com",
+            "",
+            ".",
+            ".taobao.com",
+            "a..taobao.com",
+            "taobao.com..",
+            "evil/.jd.com",
+            "evil@a.jd.com",
+            "a_b.jd.com",
+            "xn--abc.jd.com",
+            "-a.jd.com",
+            "jd.com:443",
+            "jd.cn",
+            "k.pl",
+            "33.cn",
+        ] {
+            assert_eq!(host_is_allowed(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn logins_and_forwarders_are_not_landing_targets() {
+        for host in ["login.taobao.com", "login.m.taobao.com", "pass.tmall.com", "passport.jd.com", "plogin.m.jd.com"] {
+            assert!(matches!(standing(host), Standing::Forwards), "{host}");
+            assert_eq!(host_is_allowed(host), None, "{host}");
+        }
+    }
+}
