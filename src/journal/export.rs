@@ -1,0 +1,249 @@
+//! Exports hops as NDJSON or CSV with stable field names; what is not known is `null`, or an empty field.
+//!
+//! Never writes a full address (the log holds none). A CSV field that a spreadsheet would take for a formula is
+//! prefixed with an apostrophe.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::address;
+use super::read::{Entry, ReadError, Reader};
+use crate::domain::click_id::ClickKey;
+use crate::domain::device::{HostApp, Os};
+use crate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use crate::domain::policy::Reason;
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface, closed_list};
+
+closed_list! {
+    /// The form of an export.
+    Format {
+        /// One JSON object a line.
+        Ndjson = "ndjson",
+        /// RFC 4180 with a header line.
+        Csv = "csv",
+    }
+}
+
+/// The fields, in order.
+pub const FIELDS: [&str; 27] = [
+    "click_id",
+    "time",
+    "code",
+    "creator",
+    "platform",
+    "surface",
+    "placement_source",
+    "marketplace",
+    "shop_type",
+    "link_kind",
+    "category",
+    "item",
+    "shop",
+    "facts",
+    "outcome",
+    "reason",
+    "agreement",
+    "policy_version",
+    "bucket",
+    "landing",
+    "app",
+    "os",
+    "flags",
+    "address",
+    "visitor",
+    "node",
+    "seq",
+];
+
+/// What was exported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ExportSummary {
+    /// Hops written out.
+    pub hops: u64,
+    /// Sequence number of the first; 0 when there is none.
+    pub first_seq: u64,
+    /// Sequence number of the last; 0 when there is none.
+    pub last_seq: u64,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    click_id: &'a str,
+    time: Timestamp,
+    code: Option<&'a str>,
+    creator: Option<&'a str>,
+    platform: Option<&'a str>,
+    surface: Option<Surface>,
+    placement_source: Option<PlacementSource>,
+    marketplace: Option<&'a str>,
+    shop_type: Option<ShopType>,
+    link_kind: Option<LinkKind>,
+    category: Option<&'a str>,
+    item: Option<&'a str>,
+    shop: Option<&'a str>,
+    facts: Option<&'a str>,
+    outcome: Outcome,
+    reason: Reason,
+    agreement: Option<&'a str>,
+    policy_version: String,
+    bucket: Option<u16>,
+    landing: Option<LandingMode>,
+    app: Option<HostApp>,
+    os: Option<Os>,
+    flags: Vec<&'static str>,
+    address: Option<String>,
+    visitor: Option<String>,
+    node: Option<&'a str>,
+    seq: u64,
+}
+
+impl<'a> Row<'a> {
+    fn new(seq: u64, hop: &Hop<'a>, click_id: &'a str) -> Row<'a> {
+        let known = |text: &'a str| (!text.is_empty()).then_some(text);
+        Row {
+            click_id,
+            time: hop.at,
+            code: known(hop.code),
+            creator: known(hop.creator),
+            platform: known(hop.platform),
+            surface: hop.surface,
+            placement_source: Some(hop.placement_source).filter(|source| *source != PlacementSource::Unknown),
+            marketplace: known(hop.marketplace),
+            shop_type: Some(hop.shop_type).filter(|shop_type| *shop_type != ShopType::Unknown),
+            link_kind: Some(hop.link_kind).filter(|kind| *kind != LinkKind::Unknown),
+            category: known(hop.category),
+            item: known(hop.item),
+            shop: known(hop.shop),
+            facts: known(hop.facts),
+            outcome: hop.outcome,
+            reason: hop.reason,
+            agreement: known(hop.agreement),
+            policy_version: format!("{:016x}", hop.policy_version),
+            bucket: hop.bucket,
+            landing: hop.landing,
+            app: Some(hop.app).filter(|app| *app != HostApp::Unknown),
+            os: Some(hop.os).filter(|os| *os != Os::Unknown),
+            flags: HopFlags::names(hop.flags).collect(),
+            address: address::text(hop.address),
+            visitor: (hop.visitor != 0).then(|| format!("{:032x}", hop.visitor)),
+            node: known(hop.node),
+            seq,
+        }
+    }
+
+    /// The fields as CSV texts, in the order of [`FIELDS`].
+    fn texts(&self) -> [String; FIELDS.len()] {
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        [
+            self.click_id.to_owned(),
+            self.time.to_string(),
+            text(self.code),
+            text(self.creator),
+            text(self.platform),
+            text(self.surface.map(Surface::as_str)),
+            text(self.placement_source.map(PlacementSource::as_str)),
+            text(self.marketplace),
+            text(self.shop_type.map(ShopType::as_str)),
+            text(self.link_kind.map(LinkKind::as_str)),
+            text(self.category),
+            text(self.item),
+            text(self.shop),
+            text(self.facts),
+            self.outcome.to_string(),
+            self.reason.to_string(),
+            text(self.agreement),
+            self.policy_version.clone(),
+            self.bucket.map(|bucket| bucket.to_string()).unwrap_or_default(),
+            text(self.landing.map(LandingMode::as_str)),
+            text(self.app.map(HostApp::as_str)),
+            text(self.os.map(Os::as_str)),
+            self.flags.join("|"),
+            text(self.address.as_deref()),
+            text(self.visitor.as_deref()),
+            text(self.node),
+            self.seq.to_string(),
+        ]
+    }
+}
+
+/// Puts an apostrophe before what a spreadsheet would run as a formula.
+fn harmless(mut field: String) -> String {
+    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        field.insert(0, '\'');
+    }
+    field
+}
+
+/// Writes the hops decided at or after `from` and before `to` (`None`: without a bound) to `out`, in log order.
+///
+/// # Errors
+/// [`ReadError`]; what was read before the damage has been written out then.
+pub fn export(
+    dir: &Path,
+    format: Format,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    key: &ClickKey,
+    out: &mut dyn Write,
+) -> Result<ExportSummary, ReadError> {
+    let mut reader = Reader::between(dir, from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX))?;
+    let mut sink = match format {
+        Format::Ndjson => Sink::Ndjson(BufWriter::new(out)),
+        Format::Csv => {
+            Sink::Csv(Box::new(csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)))
+        }
+    };
+    let mut summary = ExportSummary::default();
+    let written = sink.begin().map_err(ReadError::Output).and_then(|()| {
+        while let Some(entry) = reader.next()? {
+            let Entry::Hop(seq, hop) = entry else { continue };
+            let click_id = key.text(hop.id);
+            // The external form is ASCII; a lossy reading of it cannot lose anything.
+            let click_id = String::from_utf8_lossy(&click_id);
+            sink.row(&Row::new(seq, &hop, &click_id)).map_err(ReadError::Output)?;
+            summary.hops += 1;
+            if summary.first_seq == 0 {
+                summary.first_seq = seq;
+            }
+            summary.last_seq = seq;
+        }
+        Ok(())
+    });
+    // Flushed in any case: what was read before damage belongs to whoever asked.
+    let flushed = sink.end().map_err(ReadError::Output);
+    written.and(flushed).map(|()| summary)
+}
+
+enum Sink<'a> {
+    Ndjson(BufWriter<&'a mut dyn Write>),
+    Csv(Box<csv::Writer<&'a mut dyn Write>>),
+}
+
+impl Sink<'_> {
+    fn begin(&mut self) -> io::Result<()> {
+        match self {
+            Sink::Ndjson(_) => Ok(()),
+            Sink::Csv(csv) => csv.write_record(FIELDS).map_err(io::Error::other),
+        }
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
+        match self {
+            Sink::Ndjson(out) => {
+                serde_json::to_writer(&mut *out, row)?;
+                out.write_all(b"\n")
+            }
+            Sink::Csv(csv) => csv.write_record(row.texts().map(harmless)).map_err(io::Error::other),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match self {
+            Sink::Ndjson(out) => out.flush(),
+            Sink::Csv(csv) => csv.flush(),
+        }
+    }
+}

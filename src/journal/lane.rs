@@ -1,0 +1,324 @@
+//! A lane: how one worker thread hands its hops to the writer and waits for them, without a lock or an allocation per hop.
+//!
+//! `append` encodes into the lane's buffer; the pump, one local task per lane, hands the whole buffer over once per turn
+//! of the event loop, and collects the next while one is out. That is a group commit without a timer: it costs one
+//! wake-up each way per batch. Never writes a file and never numbers a record.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::segment::{Kind, open_frame};
+use super::shared::{Batch, LaneShared, Shared, lock};
+use super::stats::{self, State};
+use super::{Mode, wire};
+use crate::domain::hop::Hop;
+
+/// A buffer that grew over this many bytes in an incident is given back to the system.
+const KEPT_BUFFER: usize = 1024 * 1024;
+
+/// How a hop was recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// As the mode promises.
+    Kept,
+    /// Not, or not yet: the deadline passed, the backlog is full, or the journal has failed or was closed.
+    Unsafe,
+}
+
+/// What became of an appended hop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// How it was recorded.
+    pub durability: Durability,
+    /// When that was known. Read once for all hops of a batch (in mode `queued` once per turn of the event loop, so it
+    /// may lie a little before the append; `Instant` subtraction then gives zero).
+    pub at: Instant,
+}
+
+/// One worker's way into the journal. Cheap to clone, bound to its thread.
+#[derive(Clone)]
+pub struct Lane(Rc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    own: Arc<LaneShared>,
+    queued: bool,
+    backlog: usize,
+    buffer: RefCell<Vec<u8>>,
+    /// The last ticket given.
+    ticket: Cell<u64>,
+    /// The last ticket handed over, and the bytes of the batch that is out.
+    out_upto: Cell<u64>,
+    out_bytes: Cell<usize>,
+    /// The last ticket recorded, and when that was seen.
+    done: Cell<u64>,
+    done_at: Cell<Instant>,
+    /// The last ticket released unrecorded, and when.
+    released: Cell<u64>,
+    released_at: Cell<Instant>,
+    /// When the first hop of this turn was appended.
+    turn_at: Cell<Option<Instant>>,
+    waiters: RefCell<Vec<(u64, Waker)>>,
+    spare_waiters: RefCell<Vec<(u64, Waker)>>,
+    pump: RefCell<Option<Waker>>,
+    /// The pump will run without being woken.
+    pump_due: Cell<bool>,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>) -> Lane {
+        let own = shared.add_lane();
+        let now = Instant::now();
+        Lane(Rc::new(Inner {
+            own,
+            queued: shared.config.mode == Mode::Queued,
+            backlog: shared.config.backlog_bytes,
+            shared,
+            buffer: RefCell::default(),
+            ticket: Cell::new(0),
+            out_upto: Cell::new(0),
+            out_bytes: Cell::new(0),
+            done: Cell::new(0),
+            done_at: Cell::new(now),
+            released: Cell::new(0),
+            released_at: Cell::new(now),
+            turn_at: Cell::new(None),
+            waiters: RefCell::default(),
+            spare_waiters: RefCell::default(),
+            pump: RefCell::default(),
+            pump_due: Cell::new(false),
+        }))
+    }
+
+    /// Takes a hop in. The future resolves when it is recorded as the mode promises, or `Unsafe` when that takes longer
+    /// than the deadline (at most half of it more) or cannot happen. Dropping the future does not take the hop back.
+    /// Nothing is handed over unless [`Lane::pump`] is running on this thread.
+    pub fn append(&self, hop: &Hop<'_>) -> Commit {
+        let inner = &*self.0;
+        let now = inner.turn_at.get().unwrap_or_else(|| {
+            let now = Instant::now();
+            inner.turn_at.set(Some(now));
+            now
+        });
+        let mut buffer = inner.buffer.borrow_mut();
+        let full = buffer.len() + inner.out_bytes.get() + wire::MAX_BODY > inner.backlog;
+        if full || matches!(inner.shared.stats.state(), State::Failed | State::Closed) {
+            drop(buffer);
+            // The pump clears the turn's instant.
+            inner.wake_pump();
+            stats::add(&inner.shared.stats.lost_total, 1);
+            stats::add(&inner.shared.stats.unsafe_total, 1);
+            return Commit(Wait::Over(Committed { durability: Durability::Unsafe, at: now }));
+        }
+        open_frame(&mut buffer, Kind::Hop, wire::SCHEMA, |out| wire::encode(hop, out));
+        drop(buffer);
+        let ticket = inner.ticket.get() + 1;
+        inner.ticket.set(ticket);
+        inner.own.appended.store(ticket, Ordering::Release);
+        inner.wake_pump();
+        if inner.queued {
+            return Commit(Wait::Over(Committed { durability: Durability::Kept, at: now }));
+        }
+        Commit(Wait::For { lane: Rc::clone(&self.0), ticket, waits: false, counts: true })
+    }
+
+    /// Resolves when everything appended so far is recorded; in mode `queued` too. For the end of a worker.
+    pub fn flush(&self) -> Commit {
+        Commit(Wait::For { lane: Rc::clone(&self.0), ticket: self.0.ticket.get(), waits: false, counts: false })
+    }
+
+    /// The task that serves this lane: spawn it once, on this thread (`spawn_local`), in a runtime with time enabled. It
+    /// ends when the journal is closed. A hop appended after the runtime is gone is handed over when the last clone of
+    /// the lane is dropped.
+    pub fn pump(&self) -> Pump {
+        Pump { lane: Rc::clone(&self.0), tick: None, marks: [0; 2] }
+    }
+}
+
+impl Inner {
+    /// Sees to it that the pump runs once the tasks already queued have run. A wake-up on the own thread: no system call.
+    fn wake_pump(&self) {
+        if !self.pump_due.replace(true)
+            && let Some(pump) = &*self.pump.borrow()
+        {
+            pump.wake_by_ref();
+        }
+    }
+
+    fn is_out(&self) -> bool {
+        self.done.get() < self.out_upto.get()
+    }
+
+    /// Hands the buffer to the writer.
+    fn hand_over(&self) {
+        let upto = self.ticket.get();
+        let hops = upto - self.out_upto.get();
+        let spare = std::mem::take(&mut *lock(&self.own.spare));
+        let frames = self.buffer.replace(spare);
+        self.out_upto.set(upto);
+        self.out_bytes.set(frames.len());
+        if let Err(batch) = self.shared.submit(Batch { lane: Arc::clone(&self.own), frames, hops, upto }) {
+            stats::add(&self.shared.stats.lost_total, batch.hops);
+            self.release(upto, Instant::now());
+        }
+    }
+
+    /// Lets the waiters up to a ticket go unrecorded.
+    fn release(&self, upto: u64, now: Instant) {
+        if upto > self.released.get() {
+            self.released.set(upto);
+            self.released_at.set(now);
+            self.wake_upto(upto);
+        }
+    }
+
+    fn wake_upto(&self, upto: u64) {
+        // Taken out first: a waker may do anything, even drop tasks that hold this lane.
+        let mut waiters = self.waiters.replace(std::mem::take(&mut *self.spare_waiters.borrow_mut()));
+        for (ticket, waker) in waiters.drain(..) {
+            if ticket <= upto {
+                waker.wake();
+            } else {
+                self.waiters.borrow_mut().push((ticket, waker));
+            }
+        }
+        *self.spare_waiters.borrow_mut() = waiters;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.ticket.get() > self.out_upto.get() {
+            self.hand_over();
+        }
+    }
+}
+
+/// Resolves to what became of an appended hop. Bound to its lane's thread.
+#[must_use = "a redirect must not leave before its hop is recorded"]
+pub struct Commit(Wait);
+
+enum Wait {
+    Over(Committed),
+    For { lane: Rc<Inner>, ticket: u64, waits: bool, counts: bool },
+}
+
+impl Future for Commit {
+    type Output = Committed;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Committed> {
+        let (lane, ticket, waits, counts) = match &mut self.0 {
+            Wait::Over(committed) => return Poll::Ready(*committed),
+            Wait::For { lane, ticket, waits, counts } => (lane, *ticket, waits, *counts),
+        };
+        let committed = if ticket <= lane.done.get() {
+            Committed { durability: Durability::Kept, at: lane.done_at.get() }
+        } else if ticket <= lane.released.get() {
+            stats::add(&lane.shared.stats.unsafe_total, counts.into());
+            Committed { durability: Durability::Unsafe, at: lane.released_at.get() }
+        } else {
+            let mut waiters = lane.waiters.borrow_mut();
+            let known = if *waits { waiters.iter_mut().rev().find(|(other, _)| *other == ticket) } else { None };
+            match known {
+                Some((_, waker)) => waker.clone_from(cx.waker()),
+                None => waiters.push((ticket, cx.waker().clone())),
+            }
+            *waits = true;
+            return Poll::Pending;
+        };
+        self.0 = Wait::Over(committed);
+        Poll::Ready(committed)
+    }
+}
+
+/// The task of a lane; see [`Lane::pump`].
+#[must_use = "spawn it on the lane's thread"]
+pub struct Pump {
+    lane: Rc<Inner>,
+    /// One interval for the life of the lane: a timer per batch would cost a system call each.
+    tick: Option<Interval>,
+    /// The last ticket at the last tick, and at the one before.
+    marks: [u64; 2],
+}
+
+impl Pump {
+    /// A ticket that is not recorded at the third tick after its append was late by then: two ticks are one deadline.
+    fn keep_deadline(&mut self, cx: &mut Context<'_>) {
+        let lane = &*self.lane;
+        let period = (lane.shared.config.deadline / 2).max(Duration::from_millis(1));
+        let tick = self.tick.get_or_insert_with(|| {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            tick
+        });
+        // An idle lane does not tick.
+        while lane.ticket.get() > lane.done.get().max(lane.released.get()) {
+            let Poll::Ready(_) = tick.poll_tick(cx) else { return };
+            let late = self.marks[1];
+            self.marks = [lane.ticket.get(), self.marks[0]];
+            if late > lane.done.get() {
+                lane.release(late, Instant::now());
+            }
+        }
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let lane = &*this.lane;
+        lane.pump_due.set(false);
+        lane.turn_at.set(None);
+        for place in [&mut *lane.pump.borrow_mut(), &mut *lock(&lane.own.waker)] {
+            if !place.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *place = Some(cx.waker().clone());
+            }
+        }
+        // Looked at after the waker is in place, so that no commit goes unseen.
+        let state = lane.shared.stats.state();
+        let done = lane.own.committed.load(Ordering::Acquire);
+        if done > lane.done.get() {
+            lane.done.set(done);
+            lane.done_at.set(Instant::now());
+            if !lane.is_out() {
+                lane.out_bytes.set(0);
+            }
+            lane.wake_upto(done);
+        }
+        if matches!(state, State::Failed | State::Closed) {
+            // What is still in the buffer will never be written; what is out, the writer counts.
+            let buffered = lane.ticket.get() - lane.out_upto.get();
+            if buffered > 0 {
+                stats::add(&lane.shared.stats.lost_total, buffered);
+                lane.buffer.take();
+                lane.out_upto.set(lane.ticket.get());
+            }
+            lane.release(lane.ticket.get(), Instant::now());
+            return if state == State::Closed { Poll::Ready(()) } else { Poll::Pending };
+        }
+        if lane.ticket.get() > lane.out_upto.get() && !lane.is_out() {
+            lane.hand_over();
+        }
+        this.keep_deadline(cx);
+        Poll::Pending
+    }
+}
+
+/// Empties a buffer for reuse.
+pub(super) fn recycle(mut frames: Vec<u8>) -> Vec<u8> {
+    frames.clear();
+    if frames.capacity() > KEPT_BUFFER {
+        frames.shrink_to(KEPT_BUFFER / 16);
+    }
+    frames
+}
