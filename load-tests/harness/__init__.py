@@ -1,0 +1,1 @@
+"""The load harness of hopgate: see load-tests/README.md."""
