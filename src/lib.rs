@@ -15,4 +15,6 @@
 //! telemetry, config, clock, sqlite
 //! ```
 
+pub mod catalog;
 pub mod domain;
+pub mod sqlite;
