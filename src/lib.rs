@@ -15,13 +15,10 @@
 //! telemetry, config, clock, sqlite
 //! ```
 
-pub mod app;
 pub mod catalog;
-pub mod cli;
 pub mod click;
 pub mod clock;
 pub mod config;
-pub mod control;
 pub mod domain;
 pub mod edge;
 pub mod journal;

@@ -1,0 +1,198 @@
+//! SQLite files as every embedded store opens them: durable settings, ordered migrations, errors that name the file.
+//!
+//! Never knows what a table holds: the stores above bring their own schema and SQL.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+
+/// How long a writer waits for another process before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages in the write-ahead log before a commit copies them back (64 MiB): bulk imports touch random index pages, and
+/// a small log would write each of them many times over.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// The tables of one store and how they came to be: step *n* leads from version *n* to *n + 1*. Steps are only appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Schema {
+    /// The store's name in the version table; several stores may share a file.
+    pub name: &'static str,
+    /// SQL of each step, oldest first; each runs in a transaction with its version.
+    pub steps: &'static [&'static str],
+}
+
+/// Why a database file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The file cannot be opened or set up.
+    #[error("cannot open database `{path}`: {source}. Check that its folder exists, is writable and has free space",
+        path = .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A migration step failed; the file is as it was before that step.
+    #[error("cannot bring `{schema}` in `{path}` to version {step}: {source}. Nothing was changed by this step; free \
+        space or restore a backup, then start again", path = .path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// The store.
+        schema: &'static str,
+        /// The version it was to reach.
+        step: usize,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file was written by a newer hopgate.
+    #[error("`{schema}` in `{path}` has version {found}, this hopgate knows up to {known}: run the newer hopgate, or \
+        restore a backup from before the upgrade", path = .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The store.
+        schema: &'static str,
+        /// The version found.
+        found: i64,
+        /// The newest version known here.
+        known: usize,
+    },
+}
+
+/// Opens a file for reading and writing, creating it when missing, and brings `schema` up to date.
+///
+/// Write-ahead log, `synchronous=FULL` (a commit survives a power cut), foreign keys, a busy timeout, and a page cache
+/// of `cache_kib`. Memory mapping is off on purpose: a read error of a mapped file kills the process with SIGBUS instead
+/// of failing one statement, and the mapped pages count as resident memory.
+///
+/// # Errors
+/// [`SqliteError`] naming the file.
+pub fn open(path: &Path, schema: &Schema, cache_kib: u32) -> Result<Connection, SqliteError> {
+    let failed = |source| SqliteError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // First of all, so that switching to the write-ahead log waits for a process that does the same.
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 4_096).map_err(failed)?;
+    common(&connection, cache_kib).map_err(failed)?;
+    migrate(&mut connection, path, schema)?;
+    Ok(connection)
+}
+
+/// Opens an existing file for reading only; it must have been opened with [`open`] once.
+///
+/// # Errors
+/// [`SqliteError`] naming the file.
+pub fn open_read_only(path: &Path, cache_kib: u32) -> Result<Connection, SqliteError> {
+    let failed = |source| SqliteError::Open { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    common(&connection, cache_kib).map_err(failed)?;
+    Ok(connection)
+}
+
+fn common(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), SqliteError> {
+    let failed = |step| move |source| SqliteError::Migrate { path: path.to_owned(), schema: schema.name, step, source };
+    let known = schema.steps.len();
+    loop {
+        // One step a transaction; the version is read under the write lock, so two processes never run the same step.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed(0))?;
+        transaction
+            .execute_batch(
+                "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY NOT NULL, version BIGINT NOT NULL)",
+            )
+            .map_err(failed(0))?;
+        let found: i64 = transaction
+            .query_row("SELECT version FROM schema_versions WHERE name = ?1", [schema.name], |row| row.get(0))
+            .optional()
+            .map_err(failed(0))?
+            .unwrap_or(0);
+        let at = usize::try_from(found).unwrap_or(usize::MAX);
+        if at > known {
+            return Err(SqliteError::Newer { path: path.to_owned(), schema: schema.name, found, known });
+        }
+        let Some(step) = schema.steps.get(at) else {
+            return transaction.commit().map_err(failed(at));
+        };
+        transaction.execute_batch(step).map_err(failed(at + 1))?;
+        transaction
+            .execute(
+                "INSERT INTO schema_versions (name, version) VALUES (?1, ?2) \
+                 ON CONFLICT (name) DO UPDATE SET version = excluded.version",
+                (schema.name, found + 1),
+            )
+            .map_err(failed(at + 1))?;
+        transaction.commit().map_err(failed(at + 1))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Schema = Schema { name: "things", steps: &["CREATE TABLE things (id BIGINT)"] };
+    const TWO: Schema = Schema {
+        name: "things",
+        steps: &["CREATE TABLE things (id BIGINT)", "ALTER TABLE things ADD COLUMN name TEXT"],
+    };
+
+    #[test]
+    fn steps_run_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        open(&path, &ONE, 1024).unwrap().execute("INSERT INTO things VALUES (1)", []).unwrap();
+        for _ in 0..2 {
+            let connection = open(&path, &TWO, 1024).unwrap();
+            let count: i64 =
+                connection.query_row("SELECT count(name) + count(id) FROM things", [], |r| r.get(0)).unwrap();
+            assert_eq!(count, 1);
+        }
+        let mode: i64 = open(&path, &TWO, 1024).unwrap().pragma_query_value(None, "synchronous", |r| r.get(0)).unwrap();
+        assert_eq!(mode, 2, "FULL");
+        let newer = open(&path, &ONE, 1024).unwrap_err().to_string();
+        assert!(newer.contains("a.sqlite") && newer.contains("newer hopgate"), "{newer}");
+    }
+
+    #[test]
+    fn a_failing_step_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        let broken =
+            Schema { name: "things", steps: &["CREATE TABLE things (id BIGINT); CREATE TABLE things (id BIGINT)"] };
+        let error = open(&path, &broken, 1024).unwrap_err().to_string();
+        assert!(error.contains("a.sqlite") && error.contains("version 1"), "{error}");
+        open(&path, &ONE, 1024).unwrap();
+    }
+
+    #[test]
+    fn two_openers_at_once_agree_and_a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| open(&path, &TWO, 1024).unwrap());
+            }
+        });
+        let reader = open_read_only(&path, 1024).unwrap();
+        assert!(reader.execute("INSERT INTO things VALUES (1, 'x')", []).is_err());
+        let missing = open_read_only(&folder.path().join("none.sqlite"), 1024).unwrap_err().to_string();
+        assert!(missing.contains("none.sqlite"), "{missing}");
+    }
+}
