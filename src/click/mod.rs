@@ -143,6 +143,11 @@ impl Worker {
         &self.counters
     }
 
+    /// Waits until everything this worker appended is recorded, or will never be.
+    pub async fn flushed(&self) {
+        let _ = self.lane.flush().await;
+    }
+
     /// Looks a code up, decides, records.
     pub fn click(&self, ask: &Ask<'_>) -> Clicked {
         let unrecorded = |answer| Clicked { answer, hop_id: None, commit: None };
@@ -279,8 +284,7 @@ fn refused(gateway: &Gateway, facts: &Facts<'_>, decision: &Decision<'_>, now: T
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let temporary = path.with_extension("new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)

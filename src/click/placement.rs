@@ -20,9 +20,8 @@ pub fn find(bound: Placement, app: HostApp, query: Option<&str>, words: &Vocabul
     if bound.platform.is_some() && bound.surface.is_some() {
         return Known { placement: bound, source: PlacementSource::Link };
     }
-    let hint = |key: &str| {
-        query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')))
-    };
+    let hint =
+        |key: &str| query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')));
     let hinted = hint("platform").and_then(|name| words.platform(name));
     let (platform, source) = match (bound.platform, platform_of(app).and_then(|name| words.platform(name)), hinted) {
         (Some(platform), _, _) => (Some(platform), PlacementSource::Link),

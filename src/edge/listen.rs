@@ -27,7 +27,9 @@ pub struct BindError {
 pub fn bind(what: &'static str, address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
     let fail = |error: io::Error| {
         let mend = match error.kind() {
-            io::ErrorKind::AddrInUse => "; another program listens there: stop it, or choose another port (0 takes a free one)",
+            io::ErrorKind::AddrInUse => {
+                "; another program listens there: stop it, or choose another port (0 takes a free one)"
+            }
             io::ErrorKind::PermissionDenied => "; ports below 1024 need the right to bind them",
             io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
             _ => "",

@@ -21,8 +21,7 @@ impl Language {
         for part in accept.split(',').take(16) {
             let mut pieces = part.split(';').map(str::trim);
             let tag = pieces.next().unwrap_or_default().to_ascii_lowercase();
-            let weight =
-                pieces.find_map(|piece| piece.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            let weight = pieces.find_map(|piece| piece.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
             let language = match tag.split('-').next() {
                 Some("zh") => Language::Zh,
                 Some("en") => Language::En,
@@ -104,7 +103,9 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
     let here = platform(&refused.platform, language);
     let zh = language == Language::Zh;
     let why = match (refused.reason, refused.opens_at, refused.ended_at) {
-        (Reason::NotYetOpen, Some(opens), _) if zh => format!("{here}到{shop}的链接将于 {}（北京时间）开放。", date(opens)),
+        (Reason::NotYetOpen, Some(opens), _) if zh => {
+            format!("{here}到{shop}的链接将于 {}（北京时间）开放。", date(opens))
+        }
         (Reason::NotYetOpen, Some(opens), _) => {
             format!("Links from {here} to {shop} open on {} (Beijing time).", date(opens))
         }
@@ -150,7 +151,9 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
         why,
         next: match language {
             Language::Zh => format!("商品没有下架：您仍可以打开{shop} App 搜索商品名称，或稍后再试。"),
-            Language::En => format!("The goods are still there: open the {shop} app and search for them, or try later."),
+            Language::En => {
+                format!("The goods are still there: open the {shop} app and search for them, or try later.")
+            }
         },
     }
 }
@@ -158,9 +161,10 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
 /// What to tell a visitor for whom there is nothing behind the code.
 pub fn missing(reason: Reason, language: Language) -> Words {
     let (title, why) = match reason {
-        Reason::LinkExpired => {
-            (("链接已过期", "This link has expired"), ("发布者设定的有效期已过。", "Its time, set by its publisher, is over."))
-        }
+        Reason::LinkExpired => (
+            ("链接已过期", "This link has expired"),
+            ("发布者设定的有效期已过。", "Its time, set by its publisher, is over."),
+        ),
         Reason::LinkDisabled => (
             ("链接已停用", "This link was switched off"),
             ("发布者或平台停用了这条链接。", "Its publisher or the platform switched it off."),

@@ -25,7 +25,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut drain: signal::Rec
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = drain.wait_for(|draining| *draining) => break,
+            () = begun(&mut drain) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
                 let Ok((stream, peer)) = accepted else {
@@ -42,7 +42,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut drain: signal::Rec
                     let mut connection = std::pin::pin!(connection);
                     tokio::select! {
                         _ = connection.as_mut() => {}
-                        _ = draining.wait_for(|draining| *draining) => {
+                        () = begun(&mut draining) => {
                             connection.as_mut().graceful_shutdown();
                             drop(tokio::time::timeout(DRAIN_DEADLINE, connection).await);
                         }
@@ -52,4 +52,9 @@ pub async fn serve(listener: TcpListener, router: Router, mut drain: signal::Rec
         }
     }
     while connections.join_next().await.is_some() {}
+}
+
+/// Resolves when draining begins, or its owner is gone.
+async fn begun(drain: &mut signal::Receiver<bool>) {
+    drop(drain.wait_for(|draining| *draining).await);
 }

@@ -141,9 +141,13 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap, started
         Answer::NotLoaded => busy(shared, headers),
     };
     match clicked.commit {
-        Some(commit) => {
-            Answering::Committing(Committing { shared: Rc::clone(shared), commit, answer: Some(answer), redirects, started })
-        }
+        Some(commit) => Answering::Committing(Committing {
+            shared: Rc::clone(shared),
+            commit,
+            answer: Some(answer),
+            redirects,
+            started,
+        }),
         None => Answering::Now(Some(answer)),
     }
 }
@@ -157,15 +161,15 @@ fn busy(shared: &Shared, headers: &HeaderMap) -> Answered {
 async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr, started: Instant) -> Answered {
     let headers = request.headers();
     let code = request.uri().path().trim_start_matches('/').to_owned();
-    let link = match shared.worker.gateway().catalog.fetch(&code).await {
-        Ok(Some(link)) => link,
+    match shared.worker.gateway().catalog.fetch(&code).await {
+        Ok(Some(_)) => {}
         Ok(None) => return answer::missing(Reason::UnknownLink, None, wish(headers)),
         Err(FetchError::Busy) => return busy(&shared, headers),
         Err(FetchError::Store(error)) => {
             tracing::error!(%error, "the catalog's store did not answer");
             return busy(&shared, headers);
         }
-    };
+    }
     let ask = Ask {
         code: &code,
         query: request.uri().query(),
@@ -173,7 +177,8 @@ async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr, s
         agent: headers.get(USER_AGENT).map_or(&[], |agent| agent.as_bytes()),
         flags: flags(request.method(), headers),
     };
-    let clicked = link.viewed(|view| shared.worker.click_on(&ask, &view));
+    // The link is in memory now.
+    let clicked = shared.worker.click(&ask);
     answering(&shared, clicked, headers, started).await.unwrap_or_else(|never| match never {})
 }
 
@@ -219,7 +224,7 @@ impl Future for Answering {
         let answer = match self.get_mut() {
             Answering::Now(answer) => answer.take(),
             Answering::Committing(committing) => match Pin::new(&mut committing.commit).poll(cx) {
-                Poll::Ready(committed) => committing.settle(committed.durable, committed.at),
+                Poll::Ready(committed) => committing.settle(committed.durability, committed.at),
                 Poll::Pending => return Poll::Pending,
             },
             Answering::Cold(future) => match future.as_mut().poll(cx) {

@@ -106,7 +106,8 @@ pub struct Watches {
 impl Watches {
     /// An empty set with the time-outs of `limits`.
     pub fn new(limits: &Limits) -> Rc<Self> {
-        let ticks = |time: Duration| (time.as_millis().div_ceil(TICK.as_millis())).clamp(1, u128::from(u32::MAX)) as u32;
+        let ticks =
+            |time: Duration| (time.as_millis().div_ceil(TICK.as_millis())).clamp(1, u128::from(u32::MAX)) as u32;
         Rc::new(Watches {
             now: Rc::new(Cell::new(0)),
             all: RefCell::default(),

@@ -29,7 +29,7 @@ use super::tls::Certificates;
 use super::watch::{Phase, TICK, Tracked, Watch, Watched, Watches};
 use crate::click::{Gateway, Worker};
 use crate::config::settings::{Limits, OnDeadline};
-use crate::journal::Journal;
+use crate::journal::Lanes;
 use crate::telemetry::metrics::{Shed, WorkerCounters, bump};
 
 /// The preface of an HTTP/2 connection begins so; no HTTP/1 method does.
@@ -40,7 +40,7 @@ pub struct WorkerSetup {
     /// Shared by all workers.
     pub gateway: Arc<Gateway>,
     /// Where hops go.
-    pub journal: Journal,
+    pub lanes: Lanes,
     /// This worker's counters.
     pub counters: Arc<WorkerCounters>,
     /// Its share of the HTTP listener.
@@ -84,9 +84,9 @@ pub fn run(setup: WorkerSetup) -> io::Result<()> {
 }
 
 async fn serve(setup: WorkerSetup) -> io::Result<()> {
-    let WorkerSetup { gateway, journal, counters, http, tls, limits, open, trusted, proxy_protocol, on_deadline, drain } =
+    let WorkerSetup { gateway, lanes, counters, http, tls, limits, open, trusted, proxy_protocol, on_deadline, drain } =
         setup;
-    let lane = journal.lane();
+    let lane = lanes.lane();
     let pump = spawn_local(lane.pump());
     let worker = Worker::new(gateway, lane, counters)?;
     let shared = Rc::new(Shared { worker, on_deadline, headers: limits.headers, trusted });
@@ -359,4 +359,3 @@ where
         _ => None,
     }
 }
-

@@ -117,42 +117,6 @@ fn rfc_3986_sees(text: &str, host: &str) -> bool {
     })
 }
 
-/// Why an address is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UrlFault {
-    /// Not an https address of a known marketplace.
-    #[error("`{0}` is not an https address of a known marketplace")]
-    NotAllowed(String),
-}
-
-impl Destination {
-    /// An address that comes back from a store, checked against the allow-list again. A stand-in until the marketplace
-    /// room brings its own.
-    ///
-    /// # Errors
-    /// [`UrlFault`] naming the address.
-    pub fn from_stored(text: &str) -> Result<(Destination, MarketplaceId), UrlFault> {
-        const FAMILIES: [(&str, MarketplaceId); 5] = [
-            ("taobao.com", MarketplaceId::TAOBAO),
-            ("tb.cn", MarketplaceId::TAOBAO),
-            ("tmall.com", MarketplaceId::TMALL),
-            ("jd.com", MarketplaceId::JD),
-            ("3.cn", MarketplaceId::JD),
-        ];
-        let fault = || UrlFault::NotAllowed(text.chars().take(80).collect());
-        let rest = text.strip_prefix("https://").ok_or_else(fault)?;
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(fault());
-        }
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let family = FAMILIES.iter().find(|(family, _)| {
-            host.strip_suffix(family).is_some_and(|front| front.is_empty() || front.ends_with('.'))
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-        });
-        family.map(|(_, marketplace)| (Destination(text.into()), *marketplace)).ok_or_else(fault)
-    }
-}
-
 /// What a pasted URL leads to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Landing {
