@@ -11,14 +11,17 @@
 //! edge, control
 //! click
 //! catalog, policies, journal
-//! domain
 //! telemetry, config, clock, sqlite
+//! domain
 //! ```
 
+pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod click;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod domain;
 pub mod edge;
 pub mod journal;

@@ -1,2 +1,7 @@
 //! The `hopgate` program: hands its arguments to the command line room.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hopgate::cli::run()
+}

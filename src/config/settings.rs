@@ -9,38 +9,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tree::{Fault, Faults, Field, Table, from_toml};
-use crate::domain::vocabulary::Vocabulary;
+use crate::domain::vocabulary::{Vocabulary, closed_list};
 use crate::telemetry::LogFormat;
 
-/// When a redirect may leave, with respect to its hop's record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum JournalMode {
-    /// At once. A killed process loses what was not yet written.
-    Queued,
-    /// Once the operating system has the record. A killed process loses nothing.
-    #[default]
-    Written,
-    /// Once the disk has the record. A power cut loses nothing.
-    Synced,
-}
-
-impl JournalMode {
-    /// The names used in files and measurements.
-    pub const NAMES: [&'static str; 3] = ["queued", "written", "synced"];
-
-    /// The mode of a name.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "queued" => Some(JournalMode::Queued),
-            "written" => Some(JournalMode::Written),
-            "synced" => Some(JournalMode::Synced),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        Self::NAMES[self as usize]
+closed_list! {
+    /// When a redirect may leave, with respect to its hop's record.
+    JournalMode {
+        /// At once: a killed process loses what is in memory, a batch or so.
+        Queued = "queued",
+        /// When the operating system has the record: a killed process loses nothing. A sync runs about every second, so
+        /// that a power cut loses about the last second.
+        Written = "written",
+        /// When the record is on disk: a power cut loses nothing.
+        Synced = "synced",
     }
 }
 
@@ -170,7 +151,7 @@ impl Settings {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             journal: JournalSettings {
-                mode: JournalMode::default(),
+                mode: JournalMode::Written,
                 deadline: Duration::from_millis(20),
                 on_deadline: OnDeadline::default(),
                 segment_bytes: 128 << 20,
@@ -331,7 +312,7 @@ fn limits(limits: &mut Limits, table: &Table<'_>) {
 }
 
 fn journal(journal: &mut JournalSettings, table: &Table<'_>) {
-    let modes = table.get("mode").and_then(|field| field.one_of(JournalMode::parse, &JournalMode::NAMES));
+    let modes = table.get("mode").and_then(|field| field.one_of(JournalMode::parse, &JournalMode::names()));
     set(&mut journal.mode, modes);
     set(&mut journal.deadline, table.get("deadline").and_then(|field| duration(&field)));
     let choices = |text: &str| match text {

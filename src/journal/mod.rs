@@ -39,24 +39,11 @@ pub use recover::OpenError;
 pub use segment::{Cut, Header, MAX_NODE};
 pub use stats::{JournalStats, State};
 
-use crate::domain::vocabulary::closed_list;
+pub use crate::config::settings::JournalMode as Mode;
 use files::{Files, OsFiles};
 use recover::{Tail, unusable};
 use shared::Shared;
 use writer::Writer;
-
-closed_list! {
-    /// When a redirect may leave.
-    Mode {
-        /// At once: a killed process loses what is in memory, a batch or so.
-        Queued = "queued",
-        /// When the operating system has the record: a killed process loses nothing. A sync runs about every second, so
-        /// that a power cut loses about the last second.
-        Written = "written",
-        /// When the record is on disk: a power cut loses nothing.
-        Synced = "synced",
-    }
-}
 
 /// How a journal is kept.
 #[derive(Clone, Debug)]

@@ -1,0 +1,420 @@
+//! The composition root: builds the parts of a gateway, owns the order in which they start and stop.
+//!
+//! Start: policies, certificates, journal, secrets, catalog, listeners, workers. Nothing listens before everything a click
+//! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
+//! the journal syncs, the control plane ends last.
+
+mod observe;
+mod upkeep;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch as signal;
+
+use crate::catalog::sqlite::SqliteLinkStore;
+use crate::catalog::{Catalog, LoadOptions};
+use crate::click::visitor::DayKeys;
+use crate::click::{Gateway, write_private};
+use crate::clock::Clock;
+use crate::config::settings::Settings;
+use crate::config::tree::Fault;
+use crate::control::keys::sqlite::SqliteKeyStore;
+use crate::control::keys::{KeyStore, ensure_admin_key};
+use crate::control::{ControlState, OpsState};
+use crate::domain::click_id::ClickKey;
+use crate::domain::policy::Reason;
+use crate::edge::listen::{BindError, bind};
+use crate::edge::plain;
+use crate::edge::tls::{Certificates, TlsError};
+use crate::edge::worker::{self, WorkerSetup};
+use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
+use crate::policies::{Policies, folder};
+use crate::sqlite::SqliteError;
+use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
+
+/// Time the journal gets to reach the disk at the end.
+const JOURNAL_CLOSE: Duration = Duration::from_secs(10);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Configuration or policies have faults.
+    #[error("{} fault(s) in configuration and policies", .0.len())]
+    Config(Vec<Fault>),
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The data folder cannot be used.
+    #[error("data folder {}: {error}; check that it exists and belongs to this user", path.display())]
+    Data {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] SqliteError),
+    /// The first key cannot be made.
+    #[error("the first ops key cannot be made: {0}")]
+    AdminKey(String),
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Threads or sockets cannot be set up.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Where a running gateway listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    /// Clicks over HTTP.
+    pub click: SocketAddr,
+    /// Clicks over HTTPS.
+    pub tls: Option<SocketAddr>,
+    /// API.
+    pub control: SocketAddr,
+    /// Metrics and health.
+    pub ops: SocketAddr,
+}
+
+impl std::fmt::Display for Addresses {
+    /// The line that says a gateway is ready.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ready click=http://{}", self.click)?;
+        if let Some(tls) = self.tls {
+            write!(f, " tls=https://{tls}")?;
+        }
+        write!(f, " control=http://{} ops=http://{}", self.control, self.ops)
+    }
+}
+
+/// A running gateway.
+pub struct App {
+    addresses: Addresses,
+    gateway: Arc<Gateway>,
+    settings: Arc<Settings>,
+    journal: Option<Journal>,
+    stats: Arc<JournalStats>,
+    certificates: Option<Arc<Certificates>>,
+    draining: Arc<AtomicBool>,
+    drain_workers: signal::Sender<bool>,
+    drain_control: signal::Sender<bool>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    runtime: Option<Runtime>,
+}
+
+/// The files of a data folder.
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// A data folder that may not exist yet.
+    pub fn new(path: &Path) -> Self {
+        DataDir(path.to_path_buf())
+    }
+
+    /// Creates it, for its owner only, if it is not there.
+    ///
+    /// # Errors
+    /// [`StartError::Data`].
+    pub fn create(&self) -> Result<(), StartError> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(|error| StartError::Data { path: self.0.clone(), error })
+    }
+
+    /// The database of links and keys.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("hopgate.sqlite")
+    }
+
+    /// The folder of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// Where the first ops key is written.
+    pub fn admin_key(&self) -> PathBuf {
+        self.0.join("admin.key")
+    }
+
+    /// The secret of click ids, made at first use.
+    ///
+    /// # Errors
+    /// [`StartError::Data`] when it cannot be read or written, or is not 16 bytes.
+    pub fn click_key(&self) -> Result<ClickKey, StartError> {
+        let path = self.0.join("click.key");
+        let fail = |error| StartError::Data { path: path.clone(), error };
+        let secret = match fs::read(&path) {
+            Ok(bytes) => <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| {
+                fail(io::Error::new(io::ErrorKind::InvalidData, "is not a key of 16 bytes: restore it from a backup"))
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut secret = [0; 16];
+                getrandom::fill(&mut secret).map_err(|error| fail(io::Error::other(error)))?;
+                write_private(&path, &secret).map_err(fail)?;
+                secret
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        Ok(ClickKey::new(&secret))
+    }
+
+    fn visitor_keys(&self) -> PathBuf {
+        self.0.join("visitor.keys")
+    }
+}
+
+impl App {
+    /// Starts a gateway. Returns when it listens.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
+        let settings = Arc::new(settings);
+        let words = Arc::new(settings.words.clone());
+        let loaded = folder::load(&settings.policies, &words).map_err(StartError::Config)?;
+        let policies = Arc::new(Policies::new(loaded.policy, clock.now()));
+        let certificates = match settings.listen.tls {
+            Some(_) => Some(Arc::new(Certificates::load(&settings.certificates)?)),
+            None => None,
+        };
+
+        let data = DataDir::new(&settings.data_dir);
+        data.create()?;
+        let journal = Journal::open(journal_config(&settings, &data))?;
+        let stats = journal.stats();
+        let click_key = data.click_key()?;
+        let visitors = DayKeys::open(&data.visitor_keys(), clock.now())
+            .map_err(|error| StartError::Data { path: data.visitor_keys(), error })?;
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
+        runtime
+            .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
+            .map_err(|error| StartError::AdminKey(error.to_string()))?;
+        let store = Arc::new(SqliteLinkStore::open(&data.database(), Arc::clone(&words))?);
+        let catalog = {
+            let _inside = runtime.enter();
+            Catalog::open(store, LoadOptions::default())
+        };
+
+        let workers = settings.workers.max(1);
+        let http = bind("click", settings.listen.click, workers)?;
+        let tls = settings.listen.tls.map(|address| bind("tls", address, workers)).transpose()?;
+        let control = bind("control", settings.listen.control, 1)?;
+        let ops = bind("ops", settings.listen.ops, 1)?;
+        let address_of = |listeners: &[std::net::TcpListener]| listeners[0].local_addr();
+        let addresses = Addresses {
+            click: address_of(&http)?,
+            tls: tls.as_deref().map(address_of).transpose()?,
+            control: address_of(&control)?,
+            ops: address_of(&ops)?,
+        };
+
+        let gateway = Arc::new(Gateway {
+            catalog: catalog.clone(),
+            policies: Arc::clone(&policies),
+            clock: clock.clone(),
+            click_key: click_key.clone(),
+            words: Arc::clone(&words),
+            visitors,
+            node: settings.node.clone(),
+        });
+        let labels = labels(&gateway);
+        let counters: Vec<Arc<WorkerCounters>> =
+            (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();
+        let draining = Arc::new(AtomicBool::new(false));
+        let metrics = Metrics::default();
+        observe::register(
+            &metrics,
+            observe::Observed {
+                gateway: Arc::clone(&gateway),
+                journal: Arc::clone(&stats),
+                certificates: certificates.clone(),
+                counters: counters.clone(),
+                labels,
+                mode: settings.journal.mode,
+            },
+        );
+
+        let (drain_workers, drained) = signal::channel(false);
+        let (drain_control, control_drained) = signal::channel(false);
+        let state = ControlState {
+            catalog: catalog.clone(),
+            policies: Arc::clone(&policies),
+            keys,
+            clock: clock.clone(),
+            words,
+            click_key,
+            journal_dir: data.journal(),
+            public_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click)),
+            node: settings.node.clone(),
+        };
+        let ops_state = OpsState {
+            catalog,
+            policies,
+            journal: Arc::clone(&stats),
+            metrics,
+            draining: Arc::clone(&draining),
+            clock,
+            node: settings.node.clone(),
+            mode: settings.journal.mode.as_str().to_owned(),
+        };
+        {
+            let _inside = runtime.enter();
+            for (listener, router) in
+                control.into_iter().chain(ops).zip([crate::control::router(state), crate::control::ops_router(ops_state)])
+            {
+                let listener = TcpListener::from_std(listener)?;
+                runtime.spawn(plain::serve(listener, router, control_drained.clone()));
+            }
+        }
+
+        let open = Arc::new(AtomicUsize::new(0));
+        let mut tls = tls.map(Vec::into_iter);
+        let mut threads = Vec::new();
+        for (number, (http, counters)) in http.into_iter().zip(counters).enumerate() {
+            let setup = WorkerSetup {
+                gateway: Arc::clone(&gateway),
+                lanes: journal.lanes(),
+                counters,
+                http,
+                tls: tls.as_mut().and_then(Iterator::next).zip(certificates.clone()),
+                limits: settings.limits.clone(),
+                open: Arc::clone(&open),
+                trusted: settings.trusted_proxies.clone(),
+                proxy_protocol: settings.proxy_protocol,
+                on_deadline: settings.journal.on_deadline,
+                drain: drained.clone(),
+            };
+            threads.push(
+                std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?,
+            );
+        }
+
+        let app = App {
+            addresses,
+            gateway,
+            settings,
+            journal: Some(journal),
+            stats,
+            certificates,
+            draining,
+            drain_workers,
+            drain_control,
+            workers: threads,
+            runtime: Some(runtime),
+        };
+        app.start_upkeep(control_drained);
+        Ok(app)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What the workers share: catalog, policies, clock.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// The journal's figures.
+    pub fn journal(&self) -> &Arc<JournalStats> {
+        &self.stats
+    }
+
+    /// Runs a future on the control plane's runtime and waits for it.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            // Only `stop` takes the runtime, and it takes the app with it.
+            None => unreachable!("a running app has a runtime"),
+        }
+    }
+
+    /// Drains and ends. What was accepted is answered, what was answered is recorded.
+    ///
+    /// # Errors
+    /// When a worker or the journal did not end in order; what was recorded stays recorded.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.halt()
+    }
+
+    fn halt(&mut self) -> Result<(), String> {
+        self.draining.store(true, Ordering::SeqCst);
+        let mut faults = Vec::new();
+        // Nobody listening any more is what we want: a closed channel is no fault.
+        drop(self.drain_workers.send(true));
+        for worker in self.workers.drain(..) {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => faults.push(format!("a click worker: {error}")),
+                Err(_) => faults.push("a click worker panicked".to_owned()),
+            }
+        }
+        if let Some(journal) = self.journal.take()
+            && let Err(error) = journal.close(JOURNAL_CLOSE)
+        {
+            faults.push(error.to_string());
+        }
+        drop(self.drain_control.send(true));
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(6));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if self.runtime.is_some()
+            && let Err(fault) = self.halt()
+        {
+            tracing::error!(%fault, "the gateway did not end in order");
+        }
+    }
+}
+
+fn journal_config(settings: &Settings, data: &DataDir) -> JournalConfig {
+    JournalConfig {
+        mode: settings.journal.mode,
+        deadline: settings.journal.deadline,
+        segment_bytes: settings.journal.segment_bytes,
+        segment_age: settings.journal.segment_age,
+        ..JournalConfig::new(data.journal(), settings.node.as_str())
+    }
+}
+
+fn labels(gateway: &Gateway) -> Labels {
+    let outcome = |reason: &Reason| match reason {
+        Reason::Allowed | Reason::AllowedByDefault => "allow",
+        _ => "deny",
+    };
+    Labels {
+        platforms: gateway.words.platforms().map(str::to_owned).collect(),
+        marketplaces: gateway.words.marketplaces().map(str::to_owned).collect(),
+        reasons: Reason::ALL.iter().map(|reason| (outcome(reason), reason.as_str())).collect(),
+    }
+}

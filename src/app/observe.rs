@@ -1,0 +1,134 @@
+//! Which metrics a gateway shows, and where each is read. Nothing here is on the click path.
+
+use std::sync::Arc;
+
+use prometheus::proto::{MetricFamily, MetricType};
+
+use crate::click::Gateway;
+use crate::config::settings::JournalMode;
+use crate::edge::tls::Certificates;
+use crate::journal::{JournalStats, State};
+use crate::telemetry::metrics::{
+    Labels, Metrics, WorkerCounters, click_families, counter_family, family, gauge, gauge_family,
+};
+
+/// What is observed.
+pub struct Observed {
+    /// Catalog, policies, clock.
+    pub gateway: Arc<Gateway>,
+    /// Journal figures.
+    pub journal: Arc<JournalStats>,
+    /// Certificates, where there is a TLS listener.
+    pub certificates: Option<Arc<Certificates>>,
+    /// Every worker's counters.
+    pub counters: Vec<Arc<WorkerCounters>>,
+    /// The names of their labels.
+    pub labels: Labels,
+    /// The journal's mode.
+    pub mode: JournalMode,
+}
+
+/// Makes everything observed part of `/metrics`.
+pub fn register(metrics: &Metrics, observed: Observed) {
+    metrics.on_scrape(move || {
+        let mut families = click_families(&observed.counters, &observed.labels);
+        families.extend(policy_families(&observed.gateway));
+        families.extend(catalog_families(&observed.gateway));
+        families.extend(journal_families(&observed.journal, observed.mode));
+        families.extend(certificate_families(observed.certificates.as_deref()));
+        families
+    });
+}
+
+fn policy_families(gateway: &Gateway) -> Vec<MetricFamily> {
+    let policies = &gateway.policies;
+    let version = policies.current().version().to_string();
+    let age = (gateway.clock.now().micros() - policies.loaded_at().micros()) as f64 / 1e6;
+    vec![
+        gauge_family("hopgate_policy_epoch", "Policy versions put in force since start.", policies.epoch() as f64),
+        family(
+            "hopgate_policy_info",
+            "The policy version in force.",
+            MetricType::GAUGE,
+            vec![gauge(1.0, &[("version", version)])],
+        ),
+        gauge_family("hopgate_policy_age_seconds", "Since the policy set was last read and found good.", age),
+        counter_family(
+            "hopgate_policy_reload_failures_total",
+            "Reloads that had faults and kept the last good set.",
+            policies.failures() as f64,
+        ),
+        gauge_family(
+            "hopgate_rehearsal_offset_seconds",
+            "How far the clock is from the system's; 0 in production.",
+            gateway.clock.offset_seconds(),
+        ),
+    ]
+}
+
+fn catalog_families(gateway: &Gateway) -> Vec<MetricFamily> {
+    let catalog = &gateway.catalog;
+    vec![
+        gauge_family("hopgate_links", "Links in memory.", catalog.len() as f64),
+        gauge_family("hopgate_links_bytes", "Estimated memory of the links.", catalog.bytes() as f64),
+        gauge_family("hopgate_catalog_loaded", "1 once every link is in memory.", f64::from(catalog.is_loaded())),
+        gauge_family(
+            "hopgate_catalog_store_up",
+            "1 while the catalog's store answers.",
+            f64::from(catalog.fault().is_none()),
+        ),
+    ]
+}
+
+fn journal_families(journal: &JournalStats, mode: JournalMode) -> Vec<MetricFamily> {
+    let states = [State::Ready, State::Full, State::Failed, State::Closed];
+    let state = states
+        .into_iter()
+        .map(|state| gauge(f64::from(journal.state() == state), &[("state", state.as_str().to_owned())]))
+        .collect();
+    vec![
+        counter_family("hopgate_journal_appended_total", "Hops written.", journal.appended_total() as f64),
+        counter_family("hopgate_journal_bytes_total", "Bytes written.", journal.appended_bytes() as f64),
+        counter_family("hopgate_journal_batches_total", "Writes they came in.", journal.batches() as f64),
+        counter_family(
+            "hopgate_journal_unsafe_hops_total",
+            "Hops not recorded as the mode promises before their deadline.",
+            journal.unsafe_total() as f64,
+        ),
+        counter_family("hopgate_journal_lost_total", "Hops never recorded.", journal.lost_total() as f64),
+        gauge_family(
+            "hopgate_journal_durable_lag_seconds",
+            "Age of the oldest hop a power cut would lose.",
+            journal.durable_lag_seconds(),
+        ),
+        family("hopgate_journal_state", "1 for the state the journal is in.", MetricType::GAUGE, state),
+        family(
+            "hopgate_journal_info",
+            "The journal's mode.",
+            MetricType::GAUGE,
+            vec![gauge(1.0, &[("mode", mode.as_str().to_owned())])],
+        ),
+    ]
+}
+
+fn certificate_families(certificates: Option<&Certificates>) -> Vec<MetricFamily> {
+    let Some(certificates) = certificates else { return Vec::new() };
+    let ends = certificates
+        .in_use()
+        .into_iter()
+        .map(|certificate| gauge(certificate.not_after as f64, &[("name", certificate.name)]))
+        .collect();
+    vec![
+        family(
+            "hopgate_certificate_not_after_seconds",
+            "When a certificate in use ends, Unix time.",
+            MetricType::GAUGE,
+            ends,
+        ),
+        counter_family(
+            "hopgate_certificate_reload_failures_total",
+            "Certificate reloads that had faults and kept the last good set.",
+            certificates.failures() as f64,
+        ),
+    ]
+}

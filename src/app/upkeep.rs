@@ -1,0 +1,103 @@
+//! What a gateway does beside serving: notices changed policies and certificates, follows the catalog's feed, changes the
+//! visitors' key at midnight. A reload that fails keeps the last good state and says so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch as signal;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::App;
+use crate::click::Gateway;
+use crate::edge::tls::Certificates;
+use crate::policies::folder::Folder;
+use crate::policies::{Policies, Reload};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the store of links is asked for changes of other processes.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+impl App {
+    pub(super) fn start_upkeep(&self, mut drained: signal::Receiver<bool>) {
+        let Some(runtime) = &self.runtime else { return };
+        let gateway = Arc::clone(&self.gateway);
+        let settings = Arc::clone(&self.settings);
+        let certificates = self.certificates.clone();
+        let mut folder = Folder::new(&settings.policies);
+        folder.changed();
+        runtime.spawn(async move {
+            let mut seen = certificates.as_deref().map(looks);
+            let mut ticks = interval(LOOK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = async { drop(drained.wait_for(|draining| *draining).await) } => return,
+                }
+                if let Err(error) = gateway.visitors.rotate(gateway.clock.now()) {
+                    tracing::error!(%error, "the visitors' key of the day cannot be kept");
+                }
+                if settings.watch_policies && folder.changed() {
+                    report(folder.reload(&gateway.policies, &settings.words, gateway.clock.now()), &gateway.policies);
+                }
+                if let Some(certificates) = &certificates {
+                    let now = looks(certificates);
+                    if seen.as_ref() != Some(&now) {
+                        seen = Some(now);
+                        reload_certificates(certificates);
+                    }
+                }
+            }
+        });
+        let catalog = self.gateway.catalog.clone();
+        runtime.spawn(async move { catalog.follow(FOLLOW).await });
+    }
+
+    /// Reads policies and certificates again, as SIGHUP asks.
+    pub fn reload(&self) {
+        let Gateway { policies, clock, .. } = &*self.gateway;
+        report(Folder::new(&self.settings.policies).reload(policies, &self.settings.words, clock.now()), policies);
+        if let Some(certificates) = &self.certificates {
+            reload_certificates(certificates);
+        }
+    }
+}
+
+fn report(reload: Reload, policies: &Policies) {
+    match reload {
+        Reload::Switched => {
+            let version = policies.current().version();
+            tracing::info!(%version, epoch = policies.epoch(), "policy switched");
+        }
+        Reload::Unchanged => tracing::info!("policy read again: nothing changed"),
+        Reload::Kept(faults) => {
+            let version = policies.current().version();
+            for fault in &faults {
+                tracing::error!("{fault}");
+            }
+            tracing::error!(faults = faults.len(), %version, "policy not switched: the last good version stays in force");
+        }
+    }
+}
+
+fn reload_certificates(certificates: &Certificates) {
+    match certificates.reload() {
+        Ok(()) => tracing::info!(certificates = certificates.in_use().len(), "certificates read again"),
+        Err(error) => tracing::error!(%error, "certificates not switched: the last good ones stay in use"),
+    }
+}
+
+/// What the certificate files look like: a change of any of these means they were written.
+fn looks(certificates: &Certificates) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    certificates
+        .paths()
+        .map(|path| {
+            let meta = std::fs::metadata(path).ok();
+            let size = meta.as_ref().map_or(0, std::fs::Metadata::len);
+            (path.to_path_buf(), size, meta.and_then(|meta| meta.modified().ok()))
+        })
+        .collect()
+}
+

@@ -1,0 +1,284 @@
+//! What can be typed. Only names and meanings; the work is elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::time::Timestamp;
+
+/// The redirect and deep-link gateway for social commerce.
+#[derive(Parser, Debug)]
+#[command(name = "hopgate", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Sample data on the embedded default: real clicks, and a table of what happened.
+    Demo {
+        /// Exit after the table; non-zero when anything was not as expected.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Run a gateway.
+    Serve(Serve),
+    /// Name every fault of configuration and policies; exit 78 when there is any.
+    Check {
+        #[command(flatten)]
+        config: Config,
+    },
+    /// Say what would become of a click, and why.
+    Explain(Explain),
+    /// Links.
+    #[command(subcommand)]
+    Link(Link),
+    /// API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Recorded hops.
+    #[command(subcommand)]
+    Hops(Hops),
+    /// Certificates.
+    #[command(subcommand)]
+    Certs(Certs),
+}
+
+/// Which configuration.
+#[derive(Args, Debug, Default, Clone)]
+pub struct Config {
+    /// Settings file [default: config/hopgate.toml where it exists].
+    #[arg(long, value_name = "FILE", env = "HOPGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Which configuration and data.
+#[derive(Args, Debug, Default, Clone)]
+pub struct Place {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// Data folder; over the settings file.
+    #[arg(long, value_name = "DIR", env = "HOPGATE_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `hopgate serve`.
+#[derive(Args, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// Click listener; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub click: Option<SocketAddr>,
+    /// Control listener.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub control: Option<SocketAddr>,
+    /// Ops listener.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub ops: Option<SocketAddr>,
+    /// TLS click listener; needs [[tls.certificates]].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub tls: Option<SocketAddr>,
+    /// Start the clock at this time (Beijing time unless it says otherwise): rehearse the midnight of a sale.
+    #[arg(long, value_name = "TIME")]
+    pub rehearse_at: Option<Timestamp>,
+}
+
+/// `hopgate explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// Where the click happens, e.g. kuaishou.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// The spot there, e.g. live_cart.
+    #[arg(long)]
+    pub surface: Option<String>,
+    /// Where it leads.
+    #[arg(long, required_unless_present = "code")]
+    pub url: Option<String>,
+    /// A stored link instead of --url.
+    #[arg(long, conflicts_with = "url")]
+    pub code: Option<String>,
+    /// When [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Who runs the shop, e.g. self_operated.
+    #[arg(long)]
+    pub shop_type: Option<String>,
+    /// What the link leads to; told from the URL unless given.
+    #[arg(long)]
+    pub link_kind: Option<String>,
+    /// The goods' category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// The creator.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// Facts the link carries; repeatable.
+    #[arg(long = "fact", value_name = "NAME")]
+    pub facts: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate link`.
+#[derive(Subcommand, Debug)]
+pub enum Link {
+    /// Issue one link.
+    Create(LinkCreate),
+    /// Issue many: all of them, or none when any has a fault.
+    Import(LinkImport),
+}
+
+/// `hopgate link create`.
+#[derive(Args, Debug)]
+pub struct LinkCreate {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// The Taobao, Tmall or JD address.
+    #[arg(long)]
+    pub url: String,
+    /// Bind it to a platform.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// Bind it to a spot there.
+    #[arg(long)]
+    pub surface: Option<String>,
+    /// The creator who issues it.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// A code of your own, 3 to 64 characters.
+    #[arg(long)]
+    pub slug: Option<String>,
+    /// When it ends.
+    #[arg(long, value_name = "TIME")]
+    pub expires_at: Option<String>,
+    /// Who runs the shop.
+    #[arg(long)]
+    pub shop_type: Option<String>,
+    /// The goods' category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// A label; repeatable.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// A fact it carries; repeatable.
+    #[arg(long = "fact", value_name = "NAME")]
+    pub facts: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate link import`.
+#[derive(Args, Debug)]
+pub struct LinkImport {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// The file's format.
+    #[arg(long, value_enum, default_value_t = ImportFormat::Ndjson)]
+    pub format: ImportFormat,
+    /// One link a line: the fields of `POST /v1/links`, with `code` as another name of `slug`.
+    pub file: PathBuf,
+}
+
+/// Formats of link files.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportFormat {
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// `hopgate key`.
+#[derive(Subcommand, Debug)]
+pub enum Key {
+    /// Make a key; it is shown this once.
+    Create {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// creator, platform, merchant or ops.
+        #[arg(long)]
+        role: String,
+        /// The creator, platform or shop it speaks for.
+        #[arg(long)]
+        scope: Option<String>,
+        /// A name to know it by.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// List keys; never their text.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key, at once.
+    Revoke {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The key's id, as `key list` shows it.
+        id: String,
+    },
+}
+
+/// `hopgate hops`.
+#[derive(Subcommand, Debug)]
+pub enum Hops {
+    /// Write recorded hops to a file; `-` for standard output.
+    Export {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// From this time …
+        #[arg(long, value_name = "TIME")]
+        from: Option<Timestamp>,
+        /// … until just before this one.
+        #[arg(long, value_name = "TIME")]
+        to: Option<Timestamp>,
+        /// The file's format.
+        #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
+        format: ExportFormat,
+        /// The file; it must not exist yet.
+        out: PathBuf,
+    },
+}
+
+/// Formats of hop files.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values with a head line.
+    Csv,
+}
+
+/// `hopgate certs`.
+#[derive(Subcommand, Debug)]
+pub enum Certs {
+    /// Make a self-signed certificate for development.
+    Dev {
+        /// The folder it goes to.
+        #[arg(long, default_value = "certs")]
+        out: PathBuf,
+        /// A name it is for; repeatable.
+        #[arg(long = "name", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
+        names: Vec<String>,
+    },
+}

@@ -1,0 +1,166 @@
+//! The command line: arguments in, output and exit code out. Decides nothing itself.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong use, 78 bad configuration. Results go to standard output, logs and faults to
+//! standard error.
+
+mod args;
+mod data;
+mod demo;
+mod explain;
+mod http;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::app::StartError;
+use crate::config::settings::Settings;
+use crate::config::tree::Fault;
+use crate::edge::tls::Certificates;
+use crate::policies::folder;
+use args::{Certs, Cli, Command, Config, Place};
+
+/// The settings file that is used when none is named.
+const USUAL_CONFIG: &str = "config/hopgate.toml";
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum CliError {
+    /// It went wrong: exit 1.
+    Failed(String),
+    /// It was asked wrongly: exit 2.
+    Usage(String),
+    /// Configuration or policies have faults: exit 78.
+    Config(Vec<Fault>),
+}
+
+impl CliError {
+    /// A failure with its story.
+    fn failed(error: impl std::fmt::Display) -> Self {
+        CliError::Failed(error.to_string())
+    }
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(faults) => CliError::Config(faults),
+            StartError::Tls(error) => CliError::Config(vec![tls_fault(&error)]),
+            other => CliError::failed(other),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no faults: clap sends them to standard output and knows their exit code.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match execute(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Failed(problem)) => {
+            eprintln!("hopgate: {problem}");
+            ExitCode::from(1)
+        }
+        Err(CliError::Usage(problem)) => {
+            eprintln!("hopgate: {problem}");
+            ExitCode::from(2)
+        }
+        Err(CliError::Config(faults)) => {
+            for fault in &faults {
+                eprintln!("{fault}");
+            }
+            eprintln!("hopgate: {} fault(s) in configuration and policies", faults.len());
+            ExitCode::from(78)
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Demo { once } => demo::run(once),
+        Command::Serve(serve) => serve::run(serve),
+        Command::Check { config } => check(&config),
+        Command::Explain(explain) => explain::run(explain),
+        Command::Link(link) => data::link(link),
+        Command::Key(key) => data::key(key),
+        Command::Hops(hops) => data::hops(hops),
+        Command::Certs(Certs::Dev { out, names }) => {
+            let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
+            println!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
+            println!("\n[[tls.certificates]]\nchain = \"{}\"\nkey = \"{}\"", shown(&files.chain), shown(&files.key));
+            Ok(())
+        }
+    }
+}
+
+/// A path as it can stand in a settings file anywhere.
+fn shown(path: &Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string()
+}
+
+/// Names every fault of settings, policies and certificates.
+fn check(config: &Config) -> Result<(), CliError> {
+    let (settings, mut faults) = match settings(config) {
+        Ok(settings) => (settings, Vec::new()),
+        // The policies can be looked at all the same.
+        Err(CliError::Config(faults)) => (Settings::defaults(&usual_base(config)), faults),
+        Err(other) => return Err(other),
+    };
+    let mut agreements = 0;
+    match folder::load(&settings.policies, &settings.words) {
+        Ok(loaded) => agreements = loaded.policy.agreements().len(),
+        Err(more) => faults.extend(more),
+    }
+    if !settings.certificates.is_empty()
+        && let Err(error) = Certificates::load(&settings.certificates)
+    {
+        faults.push(tls_fault(&error));
+    }
+    if faults.is_empty() {
+        println!("ok: {agreements} agreements, {} certificates", settings.certificates.len());
+        Ok(())
+    } else {
+        Err(CliError::Config(faults))
+    }
+}
+
+fn tls_fault(error: &crate::edge::tls::TlsError) -> Fault {
+    use crate::edge::tls::TlsError;
+    let (file, problem) = match error {
+        TlsError::File { path, what } => (path.display().to_string(), what.clone()),
+        other => ("tls".to_owned(), other.to_string()),
+    };
+    Fault { file, line: 1, field: String::new(), problem }
+}
+
+/// The settings of a command: the named file, else the usual one, else the defaults.
+fn settings(config: &Config) -> Result<Settings, CliError> {
+    let usual = Path::new(USUAL_CONFIG);
+    match &config.config {
+        Some(path) => Settings::load(path).map_err(CliError::Config),
+        None if usual.exists() => Settings::load(usual).map_err(CliError::Config),
+        None => Ok(Settings::defaults(&usual_base(config))),
+    }
+}
+
+fn usual_base(config: &Config) -> PathBuf {
+    let path = config.config.as_deref().unwrap_or(Path::new(USUAL_CONFIG));
+    path.parent().unwrap_or(Path::new("")).to_path_buf()
+}
+
+/// The settings of a command that works on data.
+fn settings_of(place: &Place) -> Result<Settings, CliError> {
+    let mut settings = settings(&place.config)?;
+    if let Some(data_dir) = &place.data_dir {
+        settings.data_dir.clone_from(data_dir);
+    }
+    Ok(settings)
+}
