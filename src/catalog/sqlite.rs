@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::rows;
 use super::store::{
-    Changes, InsertOutcome, LinkChange, LinkQuery, LinkStore, Page, ScanPage, StoreError, UnreadableRow, UpdateOutcome,
+    Changes, InsertOutcome, LinkChange, LinkQuery, LinkStore, Page, StoreError, UnreadableRow, UpdateOutcome,
 };
 use crate::domain::link::Link;
 use crate::domain::vocabulary::Vocabulary;
@@ -24,8 +24,9 @@ const GROUP: usize = 512;
 const GROUP_LINKS: usize = 20_000;
 /// Operations waiting before callers wait too.
 const QUEUE: usize = 1_024;
-/// Page caches, in KiB. Small: the click path reads memory, and the file is in the kernel's cache anyway.
-const WRITER_CACHE: u32 = 32 * 1_024;
+/// Page caches, in KiB. The writer's is filled by large imports only and given back after each; the readers' are small:
+/// the click path reads memory, and the file is in the kernel's cache anyway.
+const WRITER_CACHE: u32 = 128 * 1_024;
 const READER_CACHE: u32 = 2 * 1_024;
 /// Readers for single links and lists, and readers for scans and the change feed, which may not crowd out the former.
 const POINT_READERS: usize = 4;
@@ -111,28 +112,14 @@ impl LinkStore for SqliteLinkStore {
         self.points.run(move |connection| list(connection, &query, after, limit, &words)).await
     }
 
-    async fn scan(&self, after: i64, until: i64, limit: usize) -> Result<ScanPage, StoreError> {
+    async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError> {
         let words = Arc::clone(&self.words);
         let run = move |connection: &Connection| {
-            let sql =
-                format!("SELECT {} FROM links l WHERE l.id > ?1 AND l.id <= ?2 ORDER BY l.id LIMIT ?3", rows::COLUMNS);
-            let read = read_all(connection, &sql, &[&after, &until, &whole(limit)], &words)?;
-            let next = if read.rows < limit { None } else { read.last_id };
-            Ok(ScanPage { links: read.links, unreadable: read.unreadable, next })
-        };
-        self.scans.run(run).await
-    }
-
-    async fn last_row(&self) -> Result<i64, StoreError> {
-        self.points.run(|connection| one_number(connection, "SELECT COALESCE(max(id), 0) FROM links")).await
-    }
-
-    async fn changed_since(&self, revision: i64, limit: usize) -> Result<Changes, StoreError> {
-        let words = Arc::clone(&self.words);
-        let run = move |connection: &Connection| {
-            let sql =
-                format!("SELECT {} FROM links l WHERE l.revision > ?1 ORDER BY l.revision LIMIT ?2", rows::COLUMNS);
-            let read = read_all(connection, &sql, &[&revision, &whole(limit)], &words)?;
+            let sql = format!(
+                "SELECT {} FROM links l WHERE l.revision > ?1 AND l.revision <= ?2 ORDER BY l.revision LIMIT ?3",
+                rows::COLUMNS
+            );
+            let read = read_all(connection, &sql, &[&revision, &until.unwrap_or(i64::MAX), &whole(limit)], &words)?;
             let through = read.last_revision.unwrap_or(revision);
             Ok(Changes { links: read.links, unreadable: read.unreadable, through, more: read.rows == limit })
         };
@@ -215,7 +202,6 @@ struct ReadAll {
     links: Vec<Link>,
     unreadable: Vec<UnreadableRow>,
     rows: usize,
-    last_id: Option<i64>,
     last_revision: Option<i64>,
     last_code: Option<String>,
 }
@@ -232,7 +218,6 @@ fn read_all(
     while let Some(row) = found.next().map_err(unavailable)? {
         let row = rows::read(row, words).map_err(unavailable)?;
         all.rows += 1;
-        all.last_id = Some(row.id);
         all.last_revision = Some(row.revision);
         match row.link {
             Ok(link) => all.links.push(link),
@@ -323,6 +308,10 @@ impl Writer {
                     group.into_iter().for_each(|write| write.answer(Err(reason.clone())));
                 }
             }
+            if weight >= GROUP_LINKS && queue.is_empty() {
+                // Only costs speed when it fails.
+                let _ = self.connection.release_memory();
+            }
         }
     }
 
@@ -396,15 +385,18 @@ fn insert(
     words: &Vocabulary,
 ) -> Result<Vec<InsertOutcome>, StoreError> {
     let mut statement = transaction.prepare_cached(rows::INSERT).map_err(unavailable)?;
-    let mut outcomes = Vec::with_capacity(links.len());
-    for link in links {
+    // In code order, so that a large insert walks the index instead of jumping about in it. The sort is stable: of two
+    // links with one code the first wins.
+    let mut order = (0..links.len()).collect::<Vec<_>>();
+    order.sort_by_key(|place| &links[*place].code);
+    let mut outcomes = vec![InsertOutcome::CodeTaken; links.len()];
+    for place in order {
+        let link = &links[place];
         let revision = counters.revision + 1;
         if rows::insert(&mut statement, link, revision, words).map_err(unavailable)? {
             *counters = Counters { revision, links: counters.links + 1 };
             add_tags(transaction, link)?;
-            outcomes.push(InsertOutcome::Stored { revision });
-        } else {
-            outcomes.push(InsertOutcome::CodeTaken);
+            outcomes[place] = InsertOutcome::Stored { revision };
         }
     }
     Ok(outcomes)
