@@ -1,4 +1,5 @@
 //! What every link store must do, run against each backend; and what must survive a killed process.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 #[path = "catalog_support.rs"]
 mod support;

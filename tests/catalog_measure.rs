@@ -1,5 +1,6 @@
 //! Figures of the catalog, printed: memory a link, look-up, insert and load rates. Not a check; run by hand:
 //! `LINKS=1000000 cargo test --release --test catalog_measure -- --ignored --nocapture`
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 #[path = "catalog_support.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! The catalog over a store: cold start, races between the load and writes, other processes, bounds.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 #[path = "catalog_support.rs"]
 mod support;

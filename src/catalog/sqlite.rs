@@ -4,11 +4,13 @@
 //! come from a counter row read under the write lock. Never holds a link in memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params_from_iter};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::rows;
 use super::store::{
@@ -24,7 +26,9 @@ const GROUP: usize = 512;
 const GROUP_LINKS: usize = 20_000;
 /// Operations waiting before callers wait too.
 const QUEUE: usize = 1_024;
-/// Page caches, in KiB. The writer's is filled by large imports only and given back after each; the readers' are small:
+/// Without work for so long, the writer gives its page cache back.
+const IDLE: Duration = Duration::from_secs(1);
+/// Page caches, in KiB. The writer's is filled by large imports only and given back when idle; the readers' are small:
 /// the click path reads memory, and the file is in the kernel's cache anyway.
 const WRITER_CACHE: u32 = 128 * 1_024;
 const READER_CACHE: u32 = 2 * 1_024;
@@ -34,7 +38,8 @@ const SCAN_READERS: usize = 4;
 
 /// The embedded link store.
 pub struct SqliteLinkStore {
-    writer: mpsc::Sender<Write>,
+    writer: mpsc::Sender<(Write, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
     points: Arc<Readers>,
     scans: Arc<Readers>,
     words: Arc<Vocabulary>,
@@ -57,17 +62,23 @@ impl SqliteLinkStore {
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path, words: Arc<Vocabulary>) -> Result<Self, SqliteError> {
         let connection = sqlite::open(path, &rows::SCHEMA, WRITER_CACHE)?;
-        let (writer, queue) = mpsc::channel(QUEUE);
+        let (writer, queue) = mpsc::channel();
         let writer_words = Arc::clone(&words);
         std::thread::Builder::new()
             .name("links-writer".into())
-            .spawn(move || Writer { connection, words: writer_words }.run(queue))
+            .spawn(move || Writer { connection, words: writer_words }.run(&queue))
             .map_err(|error| SqliteError::Open {
                 path: path.to_owned(),
                 source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
             })?;
         let readers = |most| Arc::new(Readers::new(path, most));
-        Ok(SqliteLinkStore { writer, points: readers(POINT_READERS), scans: readers(SCAN_READERS), words })
+        Ok(SqliteLinkStore {
+            writer,
+            room: Arc::new(Semaphore::new(QUEUE)),
+            points: readers(POINT_READERS),
+            scans: readers(SCAN_READERS),
+            words,
+        })
     }
 
     async fn ask<R>(
@@ -75,7 +86,8 @@ impl SqliteLinkStore {
         write: impl FnOnce(oneshot::Sender<Result<R, StoreError>>) -> Write,
     ) -> Result<R, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.send(write(reply)).await.map_err(|_| StoreError::Closed)?;
+        let place = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.writer.send((write(reply), place)).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -283,14 +295,27 @@ struct Counters {
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
-        while let Some(first) = queue.blocking_recv() {
+    fn run(mut self, queue: &mpsc::Receiver<(Write, OwnedSemaphorePermit)>) {
+        loop {
+            let (first, place) = match queue.recv_timeout(IDLE) {
+                Ok(write) => write,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Gives back what a large import filled. Failing costs memory only.
+                    let _ = self.connection.release_memory();
+                    match queue.recv() {
+                        Ok(write) => write,
+                        Err(_) => return,
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut weight = first.weight();
-            let mut group = vec![first];
+            let (mut group, mut places) = (vec![first], vec![place]);
             while group.len() < GROUP && weight < GROUP_LINKS {
-                let Ok(next) = queue.try_recv() else { break };
+                let Ok((next, place)) = queue.try_recv() else { break };
                 weight += next.weight();
                 group.push(next);
+                places.push(place);
             }
             match self.commit(&group) {
                 Ok(answers) => group.into_iter().zip(answers).for_each(|(write, answer)| write.answer(Ok(answer))),
@@ -307,10 +332,6 @@ impl Writer {
                     tracing::error!(error = %reason, operations = group.len(), "links were not stored");
                     group.into_iter().for_each(|write| write.answer(Err(reason.clone())));
                 }
-            }
-            if weight >= GROUP_LINKS && queue.is_empty() {
-                // Only costs speed when it fails.
-                let _ = self.connection.release_memory();
             }
         }
     }
