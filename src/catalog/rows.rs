@@ -207,13 +207,13 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
         placement: Placement { platform, surface },
         facts: facts(row.get_ref(15)?.as_str_or_null()?)?,
         tags: tags(row.get_ref(16)?.as_str_or_null()?)?,
-        expires_at: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_micros),
+        expires_at: row.get_ref(17)?.as_i64_or_null()?.map(Timestamp::from_micros),
         state: match state {
             "active" => LinkState::Active,
             "disabled" => LinkState::Disabled,
             other => return Err(Fault::Row(format!("state `{other}` is not known to this process"))),
         },
-        created_at: Timestamp::from_micros(row.get(18)?),
+        created_at: Timestamp::from_micros(row.get_ref(18)?.as_i64()?),
         revision,
     })
 }
