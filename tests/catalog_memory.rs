@@ -280,3 +280,21 @@ async fn what_another_process_writes_appears_and_failures_pass() {
     assert!(catalog.bytes() < bytes);
     follow.abort();
 }
+
+#[tokio::test]
+async fn a_look_up_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn LinkStore> =
+        Arc::new(SqliteLinkStore::open(&folder.path().join("links.sqlite"), words()).unwrap());
+    store.insert(vec![link(0), named("a-slug")]).await.unwrap();
+    let catalog = Catalog::open(store, SMALL);
+    catalog.wait_loaded().await;
+    let (there, not_there) = (code(0), code(1));
+    let allocations = allocation_counter::measure(|| {
+        for text in [there.as_str(), "a-slug"] {
+            assert_eq!(catalog.with(text, |view| view.url.len()), Lookup::Found(40));
+        }
+        assert_eq!(catalog.with(not_there.as_str(), |_| ()), Lookup::Unknown);
+    });
+    assert_eq!(allocations.count_total, 0);
+}
