@@ -1,5 +1,6 @@
 //! Links for the catalog's tests.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, missing_docs, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::sync::Arc;
 

@@ -82,7 +82,7 @@ impl Catalog {
             return Ok(None);
         }
         // What is in memory cannot be missing: it was created after the store was asked.
-        if self.0.cold.missing().codes.contains(code) && !self.0.map.contains(code) {
+        if !self.is_loaded() && self.0.cold.missing().codes.contains(code) && !self.0.map.contains(code) {
             return Ok(None);
         }
         let _permit = self.0.cold.asking.try_acquire().map_err(|_| FetchError::Busy)?;

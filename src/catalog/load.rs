@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Catalog;
-use super::store::{ScanPage, StoreError, UnreadableRow};
+use super::store::{Changes, StoreError, UnreadableRow};
 
 /// Changes taken from the feed at a time.
 const FEED_PAGE: usize = 2_000;
@@ -86,13 +86,11 @@ impl Catalog {
 
     /// Loads every link. Failures of the store are waited out; [`Catalog::fault`] shows them.
     pub(super) async fn load(self, options: LoadOptions) {
-        // In this order: what is written after the revision was read comes over the feed, whether or not the scan meets
-        // it as well.
-        let start = self.insist(|| self.0.store.latest_revision()).await;
-        self.seen().advance(start);
+        // A link changed from here on gets a higher revision than `last`: if the parts below miss it, the end of the
+        // feed, read after them, has it.
+        let last = self.insist(|| self.0.store.latest_revision()).await;
         let total = self.insist(|| self.0.store.count()).await;
         self.0.rows_total.store(total, Ordering::Relaxed);
-        let last = self.insist(|| self.0.store.last_row()).await;
 
         let page = options.page.max(1);
         let stride = i64::try_from(page * 16).unwrap_or(i64::MAX);
@@ -117,6 +115,7 @@ impl Catalog {
                 return;
             }
         }
+        self.seen().advance(last);
         self.insist(|| self.catch_up()).await;
         self.0.loaded.store(true, Ordering::Release);
         self.0.cold.clear();
@@ -127,7 +126,8 @@ impl Catalog {
     async fn load_range(&self, after: i64, until: i64, page: usize) {
         let mut after = after;
         loop {
-            let ScanPage { links, unreadable, next } = self.insist(|| self.0.store.scan(after, until, page)).await;
+            let changes = self.insist(|| self.0.store.changed_since(after, Some(until), page)).await;
+            let Changes { links, unreadable, through, more } = changes;
             let read = links.len() + unreadable.len();
             warn(&unreadable);
             let catalog = self.clone();
@@ -137,10 +137,10 @@ impl Catalog {
                 std::panic::resume_unwind(error.into_panic());
             }
             self.0.rows_loaded.fetch_add(read as u64, Ordering::Relaxed);
-            match next {
-                Some(row) => after = row,
-                None => return,
+            if !more {
+                return;
             }
+            after = through;
         }
     }
 
@@ -163,7 +163,7 @@ impl Catalog {
             if latest <= through {
                 return Ok(());
             }
-            let changes = self.0.store.changed_since(through, FEED_PAGE).await?;
+            let changes = self.0.store.changed_since(through, None, FEED_PAGE).await?;
             self.put_all(&changes.links);
             warn(&changes.unreadable);
             // What can no longer be checked must not be clicked.

@@ -45,12 +45,13 @@ pub(super) struct Packed(ThinArc<Head, u8>);
 impl Packed {
     /// Packs a link. `scratch` is cleared first and keeps its room for the next one.
     pub(super) fn new(link: &Link, scratch: &mut Vec<u8>) -> Self {
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
         let url = link.landing.destination.as_str();
         let creator = link.creator.as_deref().unwrap_or_default();
         let item = link.landing.item.as_deref().unwrap_or_default();
         let item_at = memchr::memmem::find(url.as_bytes(), item.as_bytes());
-        let (category, shop, facts) = (text(&link.category), text(&link.landing.shop), facts_text(link));
+        let category = link.category.as_deref().unwrap_or_default();
+        let shop = link.landing.shop.as_deref().unwrap_or_default();
+        let facts = facts_text(link);
 
         let surface = link.placement.surface.map_or(NO_SURFACE, |surface| surface as u8);
         let disabled = if link.state == LinkState::Disabled { DISABLED } else { 0 };
@@ -73,13 +74,13 @@ impl Packed {
         if let Some(at) = link.expires_at {
             scratch.extend(at.micros().to_le_bytes());
         }
-        for text in [&category, &shop, &facts] {
+        for text in [category, shop, &facts] {
             if !text.is_empty() {
                 put_number(scratch, text.len());
             }
         }
         let own_item = if item_at.is_none() { item } else { "" };
-        for text in [url, creator, own_item, &category, &shop, &facts] {
+        for text in [url, creator, own_item, category, shop, &facts] {
             scratch.extend(text.as_bytes());
         }
 

@@ -11,14 +11,14 @@ use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, ShopType, Surface, Vocabulary};
 use crate::sqlite::Schema;
 
-/// The tables. `id` is the row order, `links_by_creator` serves a creator's own list, `link_tags` a label's.
+/// The tables. Rows lie in revision order, so new links and changed ones go to the end of the file and the start-up load
+/// reads it from front to back. `links_by_creator` serves a creator's own list, `link_tags` a label's.
 pub(super) const SCHEMA: Schema = Schema {
     name: "catalog",
     steps: &["
         CREATE TABLE links (
-            id INTEGER PRIMARY KEY,
+            revision INTEGER PRIMARY KEY,
             code TEXT NOT NULL UNIQUE,
-            revision BIGINT NOT NULL UNIQUE,
             state TEXT NOT NULL,
             marketplace TEXT NOT NULL,
             link_kind TEXT NOT NULL,
@@ -53,7 +53,7 @@ pub(super) const SCHEMA: Schema = Schema {
 };
 
 /// The columns [`read`] reads, in its order, of a table called `l`.
-pub(super) const COLUMNS: &str = "l.id, l.code, l.revision, l.state, l.marketplace, l.link_kind, l.shop_hint, l.item, \
+pub(super) const COLUMNS: &str = "l.revision, l.code, l.state, l.marketplace, l.link_kind, l.shop_hint, l.item, \
      l.variant, l.shop, l.url, l.shop_type, l.category, l.creator, l.platform, l.surface, l.facts, l.tags, \
      l.expires_at, l.created_at";
 
@@ -134,16 +134,15 @@ pub(super) fn update(statement: &mut Statement<'_>, link: &Link, words: &Vocabul
     Ok(())
 }
 
-/// A row read: its place in row, code and revision order, and the link or why it cannot be used.
+/// A row read: its revision, and the link or why it cannot be used.
 pub(super) struct ReadRow {
-    pub id: i64,
     pub revision: i64,
     pub link: Result<Link, UnreadableRow>,
 }
 
 /// Reads the [`COLUMNS`] of a row. A fault of the row is in [`ReadRow::link`]; the error is one of the database.
 pub(super) fn read(row: &Row<'_>, words: &Vocabulary) -> rusqlite::Result<ReadRow> {
-    let revision = row.get(2)?;
+    let revision = row.get(0)?;
     let link = match link(row, revision, words) {
         Ok(link) => Ok(link),
         Err(Fault::Row(what)) => {
@@ -151,7 +150,7 @@ pub(super) fn read(row: &Row<'_>, words: &Vocabulary) -> rusqlite::Result<ReadRo
         }
         Err(Fault::Database(error)) => return Err(error),
     };
-    Ok(ReadRow { id: row.get(0)?, revision, link })
+    Ok(ReadRow { revision, link })
 }
 
 enum Fault {
@@ -177,44 +176,44 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
     }
     let boxed =
         |column| -> Result<Option<Box<str>>, Fault> { Ok(row.get_ref(column)?.as_str_or_null()?.map(Box::from)) };
-    let (state, marketplace) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-    let (link_kind, shop_hint) = (row.get_ref(5)?.as_str()?, row.get_ref(6)?.as_str()?);
-    let shop_type = row.get_ref(11)?.as_str()?;
-    let platform = match row.get_ref(14)?.as_str_or_null()? {
+    let (state, marketplace) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
+    let (link_kind, shop_hint) = (row.get_ref(4)?.as_str()?, row.get_ref(5)?.as_str()?);
+    let shop_type = row.get_ref(10)?.as_str()?;
+    let platform = match row.get_ref(13)?.as_str_or_null()? {
         Some(name) => Some(known("platform", name, words.platform(name))?),
         None => None,
     };
-    let surface = match row.get_ref(15)?.as_str_or_null()? {
+    let surface = match row.get_ref(14)?.as_str_or_null()? {
         Some(name) => Some(known("surface", name, Surface::parse(name))?),
         None => None,
     };
     // The allow-list is asked again: it may have shrunk since, and the file may have been written by other hands.
     let (destination, _) =
-        Destination::from_stored(row.get_ref(10)?.as_str()?).map_err(|fault| Fault::Row(fault.to_string()))?;
+        Destination::from_stored(row.get_ref(9)?.as_str()?).map_err(|fault| Fault::Row(fault.to_string()))?;
     Ok(Link {
         code: Code::parse(row.get_ref(1)?.as_str()?).map_err(|fault| Fault::Row(fault.to_string()))?,
         landing: Landing {
             marketplace: known("marketplace", marketplace, words.marketplace(marketplace))?,
             link_kind: known("link kind", link_kind, LinkKind::parse(link_kind))?,
             shop_hint: known("shop type", shop_hint, ShopType::parse(shop_hint))?,
-            item: boxed(7)?,
-            variant: boxed(8)?,
-            shop: boxed(9)?,
+            item: boxed(6)?,
+            variant: boxed(7)?,
+            shop: boxed(8)?,
             destination,
         },
         shop_type: known("shop type", shop_type, ShopType::parse(shop_type))?,
-        category: boxed(12)?,
-        creator: boxed(13)?,
+        category: boxed(11)?,
+        creator: boxed(12)?,
         placement: Placement { platform, surface },
-        facts: facts(row.get_ref(16)?.as_str_or_null()?)?,
-        tags: tags(row.get_ref(17)?.as_str_or_null()?)?,
-        expires_at: row.get::<_, Option<i64>>(18)?.map(Timestamp::from_micros),
+        facts: facts(row.get_ref(15)?.as_str_or_null()?)?,
+        tags: tags(row.get_ref(16)?.as_str_or_null()?)?,
+        expires_at: row.get_ref(17)?.as_i64_or_null()?.map(Timestamp::from_micros),
         state: match state {
             "active" => LinkState::Active,
             "disabled" => LinkState::Disabled,
             other => return Err(Fault::Row(format!("state `{other}` is not known to this process"))),
         },
-        created_at: Timestamp::from_micros(row.get(19)?),
+        created_at: Timestamp::from_micros(row.get_ref(18)?.as_i64()?),
         revision,
     })
 }

@@ -4,15 +4,17 @@
 //! come from a counter row read under the write lock. Never holds a link in memory.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction, TransactionBehavior, params_from_iter};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::rows;
 use super::store::{
-    Changes, InsertOutcome, LinkChange, LinkQuery, LinkStore, Page, ScanPage, StoreError, UnreadableRow, UpdateOutcome,
+    Changes, InsertOutcome, LinkChange, LinkQuery, LinkStore, Page, StoreError, UnreadableRow, UpdateOutcome,
 };
 use crate::domain::link::Link;
 use crate::domain::vocabulary::Vocabulary;
@@ -24,8 +26,11 @@ const GROUP: usize = 512;
 const GROUP_LINKS: usize = 20_000;
 /// Operations waiting before callers wait too.
 const QUEUE: usize = 1_024;
-/// Page caches, in KiB. Small: the click path reads memory, and the file is in the kernel's cache anyway.
-const WRITER_CACHE: u32 = 32 * 1_024;
+/// Without work for so long, the writer gives its page cache back.
+const IDLE: Duration = Duration::from_secs(1);
+/// Page caches, in KiB. The writer's is filled by large imports only and given back when idle; the readers' are small:
+/// the click path reads memory, and the file is in the kernel's cache anyway.
+const WRITER_CACHE: u32 = 128 * 1_024;
 const READER_CACHE: u32 = 2 * 1_024;
 /// Readers for single links and lists, and readers for scans and the change feed, which may not crowd out the former.
 const POINT_READERS: usize = 4;
@@ -33,7 +38,8 @@ const SCAN_READERS: usize = 4;
 
 /// The embedded link store.
 pub struct SqliteLinkStore {
-    writer: mpsc::Sender<Write>,
+    writer: mpsc::Sender<(Write, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
     points: Arc<Readers>,
     scans: Arc<Readers>,
     words: Arc<Vocabulary>,
@@ -56,17 +62,23 @@ impl SqliteLinkStore {
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path, words: Arc<Vocabulary>) -> Result<Self, SqliteError> {
         let connection = sqlite::open(path, &rows::SCHEMA, WRITER_CACHE)?;
-        let (writer, queue) = mpsc::channel(QUEUE);
+        let (writer, queue) = mpsc::channel();
         let writer_words = Arc::clone(&words);
         std::thread::Builder::new()
             .name("links-writer".into())
-            .spawn(move || Writer { connection, words: writer_words }.run(queue))
+            .spawn(move || Writer { connection, words: writer_words }.run(&queue))
             .map_err(|error| SqliteError::Open {
                 path: path.to_owned(),
                 source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
             })?;
         let readers = |most| Arc::new(Readers::new(path, most));
-        Ok(SqliteLinkStore { writer, points: readers(POINT_READERS), scans: readers(SCAN_READERS), words })
+        Ok(SqliteLinkStore {
+            writer,
+            room: Arc::new(Semaphore::new(QUEUE)),
+            points: readers(POINT_READERS),
+            scans: readers(SCAN_READERS),
+            words,
+        })
     }
 
     async fn ask<R>(
@@ -74,7 +86,8 @@ impl SqliteLinkStore {
         write: impl FnOnce(oneshot::Sender<Result<R, StoreError>>) -> Write,
     ) -> Result<R, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writer.send(write(reply)).await.map_err(|_| StoreError::Closed)?;
+        let place = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.writer.send((write(reply), place)).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -111,28 +124,14 @@ impl LinkStore for SqliteLinkStore {
         self.points.run(move |connection| list(connection, &query, after, limit, &words)).await
     }
 
-    async fn scan(&self, after: i64, until: i64, limit: usize) -> Result<ScanPage, StoreError> {
+    async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError> {
         let words = Arc::clone(&self.words);
         let run = move |connection: &Connection| {
-            let sql =
-                format!("SELECT {} FROM links l WHERE l.id > ?1 AND l.id <= ?2 ORDER BY l.id LIMIT ?3", rows::COLUMNS);
-            let read = read_all(connection, &sql, &[&after, &until, &whole(limit)], &words)?;
-            let next = if read.rows < limit { None } else { read.last_id };
-            Ok(ScanPage { links: read.links, unreadable: read.unreadable, next })
-        };
-        self.scans.run(run).await
-    }
-
-    async fn last_row(&self) -> Result<i64, StoreError> {
-        self.points.run(|connection| one_number(connection, "SELECT COALESCE(max(id), 0) FROM links")).await
-    }
-
-    async fn changed_since(&self, revision: i64, limit: usize) -> Result<Changes, StoreError> {
-        let words = Arc::clone(&self.words);
-        let run = move |connection: &Connection| {
-            let sql =
-                format!("SELECT {} FROM links l WHERE l.revision > ?1 ORDER BY l.revision LIMIT ?2", rows::COLUMNS);
-            let read = read_all(connection, &sql, &[&revision, &whole(limit)], &words)?;
+            let sql = format!(
+                "SELECT {} FROM links l WHERE l.revision > ?1 AND l.revision <= ?2 ORDER BY l.revision LIMIT ?3",
+                rows::COLUMNS
+            );
+            let read = read_all(connection, &sql, &[&revision, &until.unwrap_or(i64::MAX), &whole(limit)], &words)?;
             let through = read.last_revision.unwrap_or(revision);
             Ok(Changes { links: read.links, unreadable: read.unreadable, through, more: read.rows == limit })
         };
@@ -215,7 +214,6 @@ struct ReadAll {
     links: Vec<Link>,
     unreadable: Vec<UnreadableRow>,
     rows: usize,
-    last_id: Option<i64>,
     last_revision: Option<i64>,
     last_code: Option<String>,
 }
@@ -232,7 +230,6 @@ fn read_all(
     while let Some(row) = found.next().map_err(unavailable)? {
         let row = rows::read(row, words).map_err(unavailable)?;
         all.rows += 1;
-        all.last_id = Some(row.id);
         all.last_revision = Some(row.revision);
         match row.link {
             Ok(link) => all.links.push(link),
@@ -298,14 +295,27 @@ struct Counters {
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
-        while let Some(first) = queue.blocking_recv() {
+    fn run(mut self, queue: &mpsc::Receiver<(Write, OwnedSemaphorePermit)>) {
+        loop {
+            let (first, place) = match queue.recv_timeout(IDLE) {
+                Ok(write) => write,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Gives back what a large import filled. Failing costs memory only.
+                    let _ = self.connection.release_memory();
+                    match queue.recv() {
+                        Ok(write) => write,
+                        Err(_) => return,
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut weight = first.weight();
-            let mut group = vec![first];
+            let (mut group, mut places) = (vec![first], vec![place]);
             while group.len() < GROUP && weight < GROUP_LINKS {
-                let Ok(next) = queue.try_recv() else { break };
+                let Ok((next, place)) = queue.try_recv() else { break };
                 weight += next.weight();
                 group.push(next);
+                places.push(place);
             }
             match self.commit(&group) {
                 Ok(answers) => group.into_iter().zip(answers).for_each(|(write, answer)| write.answer(Ok(answer))),
@@ -396,15 +406,18 @@ fn insert(
     words: &Vocabulary,
 ) -> Result<Vec<InsertOutcome>, StoreError> {
     let mut statement = transaction.prepare_cached(rows::INSERT).map_err(unavailable)?;
-    let mut outcomes = Vec::with_capacity(links.len());
-    for link in links {
+    // In code order, so that a large insert walks the index instead of jumping about in it. The sort is stable: of two
+    // links with one code the first wins.
+    let mut order = (0..links.len()).collect::<Vec<_>>();
+    order.sort_by_key(|place| &links[*place].code);
+    let mut outcomes = vec![InsertOutcome::CodeTaken; links.len()];
+    for place in order {
+        let link = &links[place];
         let revision = counters.revision + 1;
         if rows::insert(&mut statement, link, revision, words).map_err(unavailable)? {
             *counters = Counters { revision, links: counters.links + 1 };
             add_tags(transaction, link)?;
-            outcomes.push(InsertOutcome::Stored { revision });
-        } else {
-            outcomes.push(InsertOutcome::CodeTaken);
+            outcomes[place] = InsertOutcome::Stored { revision };
         }
     }
     Ok(outcomes)

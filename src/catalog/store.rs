@@ -1,10 +1,10 @@
 //! What the catalog asks of a link store, in terms every SQL database can keep. Never says how a link is kept in memory.
 //!
-//! Three orders matter and hold for every backend:
+//! Two orders matter and hold for every backend:
 //! * **code**: by the bytes of the code (`COLLATE "C"` in PostgreSQL), used for paging;
-//! * **row**: a number given at insertion that never changes, used for the start-up scan;
 //! * **revision**: every insert and every update takes a new one, strictly growing in commit order, so whoever has seen
-//!   revision *n* has seen every change up to *n*.
+//!   revision *n* has seen every change up to *n*. The change feed is in this order, and the start-up load is nothing
+//!   but the feed from its beginning, in several parts at once.
 
 use async_trait::async_trait;
 
@@ -145,17 +145,6 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// One page of the start-up scan, in row order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ScanPage {
-    /// The links.
-    pub links: Vec<Link>,
-    /// Rows of this page that cannot be used.
-    pub unreadable: Vec<UnreadableRow>,
-    /// The row to go on after; `None` when the range is done.
-    pub next: Option<i64>,
-}
-
 /// A stretch of the change feed, in revision order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -165,7 +154,7 @@ pub struct Changes {
     pub unreadable: Vec<UnreadableRow>,
     /// Every change up to and including this revision has been delivered.
     pub through: i64,
-    /// There is more after `through`.
+    /// There may be more after `through`.
     pub more: bool,
 }
 
@@ -190,15 +179,9 @@ pub trait LinkStore: Send + Sync {
     /// At most `limit` links that fit, in code order, after the code `after`.
     async fn list(&self, query: &LinkQuery, after: Option<&str>, limit: usize) -> Result<Page, StoreError>;
 
-    /// At most `limit` links whose row is over `after` and not over `until`. Reads beside [`LinkStore::get`], never in
-    /// its way.
-    async fn scan(&self, after: i64, until: i64, limit: usize) -> Result<ScanPage, StoreError>;
-
-    /// The highest row given so far, 0 when there is none.
-    async fn last_row(&self) -> Result<i64, StoreError>;
-
-    /// At most `limit` links changed after `revision`, in revision order.
-    async fn changed_since(&self, revision: i64, limit: usize) -> Result<Changes, StoreError>;
+    /// At most `limit` links whose latest revision is over `revision` and, if given, not over `until`; in revision order.
+    /// Reads beside [`LinkStore::get`], never in its way.
+    async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError>;
 
     /// How many links there are. Cheap: kept, not counted.
     async fn count(&self) -> Result<u64, StoreError>;
