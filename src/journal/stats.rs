@@ -112,10 +112,6 @@ impl JournalStats {
         oldest.map_or(0.0, |mark| self.mark().saturating_sub(mark) as f64 / 1e9)
     }
 
-    pub(super) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Ordering::Release);
-    }
-
     /// Sets the state unless it has failed for good; whether it did.
     pub(super) fn move_to(&self, state: State) -> bool {
         let update = |now| (now != State::Failed as u8).then_some(state as u8);
