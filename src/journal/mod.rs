@@ -159,17 +159,18 @@ impl Journal {
             }
             None => {
                 let file = writer::create(&shared, &*files, 1).map_err(|source| unusable(dir, source))?;
+                file.sync_data().and_then(|()| files.sync_dir(dir)).map_err(|source| unusable(dir, source))?;
                 let len = segment::HEADER as u64;
                 (Tail { segment: 1, len, next_seq: 1, chunk: chunk::OpenChunk::EMPTY, truncated: 0 }, file)
             }
         };
-        let writer = Writer::new(Arc::clone(&shared), files, file, &tail, lock);
+        let writer = Writer::new(Arc::clone(&shared), Arc::clone(&files), file, &tail, lock);
         let (say_closed, closed) = sync_channel(1);
         let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| unusable(dir, source))
         };
         let syncs = Arc::clone(&shared);
-        start("journal-sync", Box::new(move || syncs.run_syncs()))?;
+        start("journal-sync", Box::new(move || syncs.run_syncs(&*files)))?;
         if let Err(error) = start("journal-write", Box::new(move || writer.run(&say_closed))) {
             shared.end();
             return Err(error);
