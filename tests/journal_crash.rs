@@ -3,6 +3,9 @@
 //!
 //! `HOPGATE_KILL_ROUNDS` sets the number of kills (default 20), `HOPGATE_KILL_SEED` repeats a run.
 
+// Helpers of a test are a test too.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -27,10 +30,10 @@ fn config(dir: &Path) -> JournalConfig {
     let mut config = JournalConfig::new(dir, "gw-1");
     config.mode = Mode::Written;
     // Small, so that kills fall into rotations and between cuts too.
-    config.segment_bytes = 64 * 1024;
+    config.segment_bytes = 256 * 1024;
     // Patient: a busy test disk would otherwise release most hops unrecorded, and they prove nothing.
     config.deadline = Duration::from_secs(10);
-    config.chunk = ChunkLimits { hops: 100, bytes: 8 * 1024, age: Duration::from_millis(3) };
+    config.chunk = ChunkLimits { hops: 100, bytes: 12 * 1024, age: Duration::from_millis(3) };
     config
 }
 
