@@ -11,9 +11,9 @@
 //!
 //! Why not a crate: `open-wal` 0.2.1 was measured beside this on one busy 2-core machine (batches of 60 records of 128 and
 //! 144 bytes, three runs in turn, November 2026). With a sync per batch both only wait for the disk: 640 to 2,980 µs a
-//! batch there, 850 to 1,870 µs here. But its `commit` always syncs, so mode `written` (330 to 780 ns of wall time a hop here,
-//! 10,700 ns and more there) cannot be had; its reader borrows the writer, so nothing is read while
-//! writing; a full disk poisons it for good; and lanes, cuts and the deadline would be ours in any case.
+//! batch there, 850 to 1,870 µs here. But its `commit` always syncs, so mode `written` cannot be had (330 to 780 ns of
+//! wall time a hop here, 10,700 ns and more there); its reader borrows the writer, so nothing is read while writing; a
+//! full disk poisons it for good; and lanes, cuts and the deadline would be ours in any case.
 //!
 //! Files: `wire` the body of a hop; `segment` headers, frames, cuts; `lane` the workers' side; `writer` the thread;
 //! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out.
