@@ -247,3 +247,91 @@ impl Sink<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::faults::fill;
+    use super::super::read::find;
+    use super::super::wire::tests::sample;
+    use super::super::{ChunkLimits, Journal, JournalConfig};
+    use super::*;
+
+    fn exported(dir: &Path, format: Format, from: Option<Timestamp>, to: Option<Timestamp>) -> (String, ExportSummary) {
+        let mut out = Vec::new();
+        let summary = export(dir, format, from, to, &ClickKey::new(&[7; 16]), &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), summary)
+    }
+
+    #[test]
+    fn rows_have_stable_names_and_nothing_runs_in_a_spreadsheet() {
+        let hop = Hop {
+            creator: "=1+1",
+            facts: "a,\"b\"",
+            category: "",
+            os: Os::Unknown,
+            visitor: 0,
+            address: [0; 8],
+            bucket: None,
+            ..sample(0)
+        };
+        let row = Row::new(9, &hop, "AAAA");
+        let json = serde_json::to_string(&row).unwrap();
+        let names: Vec<_> = FIELDS.iter().map(|name| json.find(&format!("\"{name}\":")).unwrap()).collect();
+        assert!(names.is_sorted());
+        assert_eq!(serde_json::to_value(&row).unwrap().as_object().unwrap().len(), FIELDS.len());
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"click_id":"AAAA","time":"2022-11-30T23:59:59+08:00","code":"k3Xw9Qa","creator":"=1+1","#,
+                r#""platform":"kuaishou","surface":"live_cart","placement_source":"token","marketplace":"taobao","#,
+                r#""shop_type":"c_store","link_kind":"alliance","category":null,"item":"681234567890","shop":null,"#,
+                r#""facts":"a,\"b\"","outcome":"allow","reason":"allowed","agreement":"ks-tb-2022","#,
+                r#""policy_version":"0123456789abcdef","bucket":null,"landing":"app","app":"kuaishou","os":null,"#,
+                r#""flags":["head","bot"],"address":null,"visitor":null,"node":"gw-1","seq":9}"#
+            )
+        );
+        let mut out: Vec<u8> = Vec::new();
+        let mut writer = csv::WriterBuilder::new().from_writer(&mut out);
+        writer.write_record(row.texts().map(harmless)).unwrap();
+        drop(writer);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "AAAA,2022-11-30T23:59:59+08:00,k3Xw9Qa,'=1+1,kuaishou,live_cart,token,taobao,c_store,alliance,,681234567890,,\
+             \"a,\"\"b\"\"\",allow,allowed,ks-tb-2022,0123456789abcdef,,app,kuaishou,,head|bot,,,gw-1,9\n"
+        );
+    }
+
+    #[test]
+    fn a_time_filter_gives_exactly_the_hops_of_its_span_and_find_finds_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = JournalConfig::new(dir.path(), "gw-1");
+        config.segment_bytes = 6_000;
+        config.chunk = ChunkLimits { hops: 7, ..ChunkLimits::default() };
+        config.deadline = Duration::from_secs(20);
+        let journal = Journal::open(config).unwrap();
+        for start in (0..300).step_by(10) {
+            fill(&journal, start..start + 10);
+        }
+        assert!(journal.stats().segment() > 100);
+        let base = sample(0).at;
+        for (from, to) in [(0, 300), (0, 1), (17, 18), (100, 250), (299, 400), (400, 500)] {
+            // While the journal is open: its last chunk is not cut yet.
+            let (text, summary) =
+                exported(dir.path(), Format::Ndjson, Some(base.plus_micros(from)), Some(base.plus_micros(to)));
+            let expected = (to.min(300) - from).max(0) as u64;
+            assert_eq!((text.lines().count() as u64, summary.hops), (expected, expected), "{from}..{to}");
+        }
+        let (csv, summary) = exported(dir.path(), Format::Csv, None, None);
+        assert_eq!((csv.lines().count(), summary.hops, summary.first_seq), (301, 300, 1));
+        assert_eq!(csv.lines().next().unwrap(), FIELDS.join(","));
+        for n in [0, 5, 150, 299] {
+            let hop = sample(n);
+            let record = find(dir.path(), hop.id, hop.at).unwrap().unwrap();
+            assert_eq!(record.hop(), Ok(hop));
+            assert_eq!(find(dir.path(), hop.id, hop.at.plus_micros(60_000_000)).unwrap(), None);
+        }
+        assert_eq!(find(dir.path(), sample(300).id, sample(300).at).unwrap(), None);
+    }
+}

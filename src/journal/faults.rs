@@ -120,7 +120,7 @@ impl Bench {
 }
 
 /// The numbers in the ids of the stored hops, in log order.
-fn stored(dir: &Path) -> Vec<u64> {
+pub(super) fn stored(dir: &Path) -> Vec<u64> {
     let mut reader = Reader::open(dir).unwrap();
     let mut found = Vec::new();
     while let Some(entry) = reader.next().unwrap() {
@@ -142,6 +142,16 @@ fn worker<T>(lanes: &Lanes, work: impl AsyncFnOnce(&Lane) -> T) -> T {
         lane.flush().await;
         result
     })
+}
+
+/// Appends samples through a lane of its own and waits for them.
+pub(super) fn fill(journal: &Journal, numbers: std::ops::Range<u64>) {
+    worker(&journal.lanes(), async |lane| {
+        let commits: Vec<_> = numbers.map(|n| lane.append(&sample(n))).collect();
+        for commit in commits {
+            assert_eq!(commit.await.durability, Durability::Kept);
+        }
+    });
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {

@@ -322,3 +322,41 @@ pub(super) fn recycle(mut frames: Vec<u8>) -> Vec<u8> {
     }
     frames
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::tests::sample;
+    use super::super::{Journal, JournalConfig};
+    use super::*;
+
+    async fn turns(lane: &Lane, count: u64) {
+        for turn in 0..count {
+            let mut commits = [const { None }; 60];
+            for (place, commit) in commits.iter_mut().enumerate() {
+                *commit = Some(lane.append(&sample(turn * 60 + place as u64)));
+            }
+            for commit in commits.into_iter().flatten() {
+                assert_eq!(commit.await.durability, Durability::Kept);
+            }
+        }
+    }
+
+    #[test]
+    fn a_warm_lane_allocates_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = JournalConfig::new(dir.path(), "gw-1");
+        config.deadline = Duration::from_secs(20);
+        let journal = Journal::open(config).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let lane = journal.lane();
+        local.spawn_local(lane.pump());
+        local.block_on(&runtime, turns(&lane, 20));
+        // Counts what this thread allocates: appends, commits, waiters and the pump. Boxed before, for tokio would box it.
+        let warm = Box::pin(turns(&lane, 50));
+        let counted = allocation_counter::measure(|| local.block_on(&runtime, warm));
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+        drop((local, lane));
+        journal.close(Duration::from_secs(20)).unwrap();
+    }
+}

@@ -9,6 +9,12 @@
 //!                          └── sync thread ── fdatasync about every second
 //! ```
 //!
+//! Why not a crate: `open-wal` 0.2.1 was measured beside this on one busy 2-core machine (batches of 60 records of 128 and
+//! 144 bytes, three runs in turn, November 2026). With a sync per batch both only wait for the disk: 640 to 2,980 µs a
+//! batch there, 850 to 1,870 µs here. But its `commit` always syncs, so mode `written` cannot be had (330 to 780 ns of
+//! wall time a hop here, 10,700 ns and more there); its reader borrows the writer, so nothing is read while writing; a
+//! full disk poisons it for good; and lanes, cuts and the deadline would be ours in any case.
+//!
 //! Files: `wire` the body of a hop; `segment` headers, frames, cuts; `lane` the workers' side; `writer` the thread;
 //! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out.
 
@@ -146,17 +152,18 @@ impl Journal {
             }
             None => {
                 let file = writer::create(&shared, &*files, 1).map_err(|source| unusable(dir, source))?;
+                file.sync_data().and_then(|()| files.sync_dir(dir)).map_err(|source| unusable(dir, source))?;
                 let len = segment::HEADER as u64;
                 (Tail { segment: 1, len, next_seq: 1, chunk: chunk::OpenChunk::EMPTY, truncated: 0 }, file)
             }
         };
-        let writer = Writer::new(Arc::clone(&shared), files, file, &tail, lock);
+        let writer = Writer::new(Arc::clone(&shared), Arc::clone(&files), file, &tail, lock);
         let (say_closed, closed) = sync_channel(1);
         let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| unusable(dir, source))
         };
         let syncs = Arc::clone(&shared);
-        start("journal-sync", Box::new(move || syncs.run_syncs()))?;
+        start("journal-sync", Box::new(move || syncs.run_syncs(&*files)))?;
         if let Err(error) = start("journal-write", Box::new(move || writer.run(&say_closed))) {
             shared.end();
             return Err(error);

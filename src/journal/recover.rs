@@ -238,3 +238,211 @@ pub(super) fn unusable(path: &Path, source: io::Error) -> OpenError {
 fn corrupt(path: &Path, offset: u64, found: String) -> OpenError {
     OpenError::Corrupt { path: path.to_owned(), offset, found }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::faults::{cuts, fill, stored};
+    use super::super::read::{Entry, Reader, verify};
+    use super::super::wire::tests::sample;
+    use super::super::{ChunkLimits, Journal, JournalConfig};
+    use super::*;
+
+    const LIMITS: ChunkLimits = ChunkLimits { hops: 4, bytes: 256 * 1024, age: Duration::from_secs(3600) };
+
+    fn config(dir: &Path) -> JournalConfig {
+        let mut config = JournalConfig::new(dir, "gw-1");
+        config.chunk = LIMITS;
+        config.deadline = Duration::from_secs(20);
+        config
+    }
+
+    /// A journal of `hops` hops in a closed folder.
+    fn written(hops: u64) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(config(dir.path())).unwrap();
+        fill(&journal, 0..hops);
+        journal.close(Duration::from_secs(20)).unwrap();
+        dir
+    }
+
+    fn reopen(dir: &Path) -> Result<u64, OpenError> {
+        let journal = Journal::open(config(dir))?;
+        let truncated = journal.stats().truncated_at_open();
+        journal.close(Duration::from_secs(20)).unwrap();
+        Ok(truncated)
+    }
+
+    #[test]
+    fn a_second_process_another_node_and_a_newer_format_are_refused_by_name() {
+        let dir = written(3);
+        let path = segment::path(dir.path(), 1);
+        let held = Journal::open(config(dir.path())).unwrap();
+        let refused = |error: OpenError, wanted: &[&str]| {
+            let text = error.to_string();
+            for word in wanted {
+                assert!(text.contains(word), "{text}");
+            }
+        };
+        refused(Journal::open(config(dir.path())).err().unwrap(), &["in use by another process"]);
+        held.close(Duration::from_secs(20)).unwrap();
+
+        let mut other = config(dir.path());
+        other.node = "gw-2".to_owned();
+        refused(Journal::open(other).err().unwrap(), &["gw-1", "gw-2", ".hop"]);
+        let mut nameless = config(dir.path());
+        nameless.node.clear();
+        refused(Journal::open(nameless).err().unwrap(), &["1 to 64"]);
+
+        let good = fs::read(&path).unwrap();
+        let mut newer = good.clone();
+        newer[8] = 2;
+        fs::write(&path, &newer).unwrap();
+        refused(reopen(dir.path()).unwrap_err(), &["format 2", ".hop", "newer hopgate"]);
+
+        let a_file = dir.path().join("file");
+        fs::write(&a_file, b"").unwrap();
+        refused(reopen(&a_file).unwrap_err(), &["cannot use", "file"]);
+        assert_eq!(fs::read(&path).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_torn_header_is_mended_and_records_behind_one_are_not_lost() {
+        for left in [0, 3, 50, HEADER - 1] {
+            let dir = written(3);
+            let next = reopen(dir.path()).map(|_| stored(dir.path()).len()).unwrap();
+            assert_eq!(next, 3);
+            // As a crash at rotation leaves it: the old segment ends in a cut, the new one has begun.
+            let header = Header { node: "gw-1".into(), first_seq: 5, created_at: 0 }.encode();
+            fs::write(segment::path(dir.path(), 5), &header[..left]).unwrap();
+            assert_eq!(stored(dir.path()), [0, 1, 2]);
+            assert_eq!(reopen(dir.path()).unwrap(), left as u64);
+            let journal = Journal::open(config(dir.path())).unwrap();
+            fill(&journal, 3..6);
+            drop(journal);
+            assert_eq!(stored(dir.path()), [0, 1, 2, 3, 4, 5]);
+        }
+        let dir = written(3);
+        let path = segment::path(dir.path(), 1);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let text = reopen(dir.path()).unwrap_err().to_string();
+        assert!(text.contains("no whole header") && text.contains("byte 100"), "{text}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_missing_or_shortened_segment_in_the_middle_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let small = JournalConfig { segment_bytes: 2_000, ..config(dir.path()) };
+        let journal = Journal::open(small).unwrap();
+        for n in 0..60 {
+            fill(&journal, n..n + 1);
+        }
+        journal.close(Duration::from_secs(20)).unwrap();
+        let segments = segment::list(dir.path()).unwrap();
+        assert!(segments.len() > 3);
+        let middle = &segments[1].1;
+        let bytes = fs::read(middle).unwrap();
+        fs::remove_file(middle).unwrap();
+        assert!(matches!(reopen(dir.path()), Err(OpenError::Corrupt { .. })));
+        assert!(verify(dir.path()).is_err());
+        fs::write(middle, &bytes[..bytes.len() - 5]).unwrap();
+        assert!(matches!(reopen(dir.path()), Err(OpenError::Corrupt { .. })));
+        assert!(verify(dir.path()).is_err());
+        // A flip inside is left to `verify`: opening reads only the ends of finished segments.
+        let mut flipped = bytes.clone();
+        flipped[HEADER + 40] ^= 1;
+        fs::write(middle, &flipped).unwrap();
+        assert!(verify(dir.path()).is_err());
+        fs::write(middle, &bytes).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap(), 0);
+        // The oldest may go: that is retention.
+        fs::remove_file(&segments[0].1).unwrap();
+        assert_eq!(reopen(dir.path()).unwrap(), 0);
+        verify(dir.path()).unwrap();
+    }
+
+    /// What can be read of a folder before the first error.
+    fn readable(dir: &Path) -> (Vec<u64>, bool) {
+        let mut reader = Reader::open(dir).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(Some(Entry::Hop(_, hop))) => {
+                    let number = u64::from_be_bytes(hop.id.0[8..].try_into().unwrap());
+                    // Every field, not just the id, is what was written.
+                    assert_eq!(hop, sample(number));
+                    found.push(number);
+                }
+                Ok(Some(Entry::Cut(_))) => {}
+                Ok(None) => return (found, true),
+                Err(_) => return (found, false),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn a_cut_end_loses_only_what_was_cut(hops in 1u64..12, left in 0usize..2_500, junk in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let dir = written(hops);
+            let path = segment::path(dir.path(), 1);
+            let chunks = cuts(dir.path());
+            let bytes = fs::read(&path).unwrap();
+            let left = left.min(bytes.len());
+            // How many hops are whole in what is left.
+            let mut torn = bytes[..left].to_vec();
+            let mut whole = 0;
+            let mut at = HEADER;
+            while let Some(Ok(frame)) = torn.get(at..).map(segment::frame) {
+                whole += u64::from(frame.kind == Kind::Hop);
+                at += frame.len;
+            }
+            torn.extend_from_slice(&junk);
+            fs::write(&path, &torn).unwrap();
+            prop_assert_eq!(readable(dir.path()), ((0..whole).collect(), true));
+            reopen(dir.path()).unwrap();
+            prop_assert_eq!(stored(dir.path()), (0..whole).collect::<Vec<_>>());
+            // Chunks that were cut keep their ids; the open one went on and was cut at closing.
+            let again = cuts(dir.path());
+            let kept = again.iter().zip(&chunks).take_while(|(a, b)| a == b).count();
+            prop_assert!(kept + 1 >= again.len());
+            prop_assert!(kept as u64 >= whole / 4);
+            let journal = Journal::open(config(dir.path())).unwrap();
+            fill(&journal, whole..whole + 3);
+            drop(journal);
+            prop_assert_eq!(stored(dir.path()), (0..whole + 3).collect::<Vec<_>>());
+            verify(dir.path()).unwrap();
+        }
+
+        #[test]
+        fn a_flipped_byte_is_refused_or_was_the_end(hops in 1u64..12, at in any::<proptest::sample::Index>(), flip in 1u8..) {
+            let dir = written(hops);
+            let path = segment::path(dir.path(), 1);
+            let mut bytes = fs::read(&path).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            fs::write(&path, &bytes).unwrap();
+            let (found, _) = readable(dir.path());
+            prop_assert_eq!(&found, &(0..found.len() as u64).collect::<Vec<_>>());
+            match reopen(dir.path()) {
+                // Only the very last frame, the cut, can be taken for a torn write.
+                Ok(truncated) => {
+                    prop_assert!(truncated > 0 && at >= bytes.len() - segment::CUT_FRAME);
+                    prop_assert_eq!(stored(dir.path()), (0..hops).collect::<Vec<_>>());
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    prop_assert!(text.contains(".hop"), "{}", text);
+                    prop_assert_eq!(fs::read(&path).unwrap(), bytes);
+                }
+            }
+        }
+    }
+}

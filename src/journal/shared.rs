@@ -2,12 +2,13 @@
 //!
 //! Each lock is held for a few moves of pointers, never across a file operation or a wake-up.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::files::SegmentFile;
+use super::files::{Files, SegmentFile};
 use super::stats::{JournalStats, State};
 use super::{JournalConfig, stats};
 
@@ -62,6 +63,8 @@ struct Syncs {
     current: Option<Arc<dyn SegmentFile>>,
     /// Something was written since the last sync.
     dirty: bool,
+    /// The current file's name may not be on disk yet.
+    unnamed: bool,
     asked: u64,
     done: u64,
     stop: bool,
@@ -202,7 +205,7 @@ impl Shared {
     }
 
     /// Fails for good. Says so once, loudly.
-    pub(super) fn fail(&self, doing: &'static str, error: &std::io::Error) {
+    pub(super) fn fail(&self, doing: &'static str, error: &io::Error) {
         if self.stats.move_to(State::Failed) {
             tracing::error!(
                 dir = %self.config.dir.display(), doing, %error,
@@ -211,11 +214,28 @@ impl Shared {
         }
     }
 
-    /// The file the sync thread looks after.
-    pub(super) fn set_current(&self, file: Arc<dyn SegmentFile>) {
+    /// The file the sync thread looks after, and whether its header and name are on disk already.
+    pub(super) fn set_current(&self, file: Arc<dyn SegmentFile>, synced: bool) {
         let mut syncs = lock(&self.syncs);
         syncs.current = Some(file);
-        syncs.dirty = false;
+        syncs.dirty = !synced;
+        syncs.unnamed = !synced;
+    }
+
+    /// Syncs the current file now, and its name if that is still due.
+    pub(super) fn sync_now(&self, file: &Arc<dyn SegmentFile>, files: &dyn Files) -> io::Result<()> {
+        let unnamed = lock(&self.syncs).unnamed;
+        let upto = self.stats.sync_begins();
+        file.sync_data()?;
+        if unnamed {
+            files.sync_dir(&self.config.dir)?;
+            let mut syncs = lock(&self.syncs);
+            if syncs.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, file)) {
+                syncs.unnamed = false;
+            }
+        }
+        self.stats.sync_done(upto);
+        Ok(())
     }
 
     /// Something was written that no sync covers yet.
@@ -240,9 +260,8 @@ impl Shared {
 
     /// The sync thread: an fdatasync about every `sync_every`, or when asked. In mode `written` this bounds what a power
     /// cut can lose.
-    pub(super) fn run_syncs(&self) {
+    pub(super) fn run_syncs(&self, files: &dyn Files) {
         let every = self.config.sync_every;
-        let own_marks = self.config.mode != super::Mode::Synced;
         loop {
             let begun = Instant::now();
             let mut syncs = lock(&self.syncs);
@@ -259,16 +278,10 @@ impl Shared {
             let asked = syncs.asked;
             let file = syncs.current.clone().filter(|_| std::mem::take(&mut syncs.dirty));
             drop(syncs);
-            if let Some(file) = file {
-                if own_marks {
-                    self.stats.sync_begins();
-                }
-                if let Err(error) = file.sync_data() {
-                    return self.fail("fdatasync", &error);
-                }
-                if own_marks {
-                    self.stats.sync_done();
-                }
+            if let Some(file) = file
+                && let Err(error) = self.sync_now(&file, files)
+            {
+                return self.fail("fdatasync", &error);
             }
             lock(&self.syncs).done = asked;
         }

@@ -32,6 +32,7 @@ pub struct JournalStats {
     pub(super) batches: AtomicU64,
     pub(super) segment: AtomicU64,
     pub(super) last_seq: AtomicU64,
+    pub(super) durable_seq: AtomicU64,
     pub(super) truncated_at_open: AtomicU64,
     /// Nanoseconds after `begun`, plus one, of the oldest record that no sync has begun for; 0 when there is none.
     unsynced: AtomicU64,
@@ -51,6 +52,7 @@ impl JournalStats {
             batches: AtomicU64::new(0),
             segment: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
+            durable_seq: AtomicU64::new(0),
             truncated_at_open: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
             syncing: AtomicU64::new(0),
@@ -97,7 +99,13 @@ impl JournalStats {
 
     /// Sequence number of the last frame written; one less than the first segment's when there is none.
     pub fn last_seq(&self) -> u64 {
-        self.last_seq.load(Ordering::Relaxed)
+        self.last_seq.load(Ordering::Acquire)
+    }
+
+    /// Sequence number of the last frame known to be on disk. What ships chunks must not go past it: a power cut may
+    /// take back what lies behind, and its numbers are then given again.
+    pub fn durable_seq(&self) -> u64 {
+        self.durable_seq.load(Ordering::Acquire)
     }
 
     /// Bytes of a torn tail that opening cut off.
@@ -110,10 +118,6 @@ impl JournalStats {
         let (unsynced, syncing) = (self.unsynced.load(Ordering::Acquire), self.syncing.load(Ordering::Acquire));
         let oldest = [unsynced, syncing].into_iter().filter(|mark| *mark != 0).min();
         oldest.map_or(0.0, |mark| self.mark().saturating_sub(mark) as f64 / 1e9)
-    }
-
-    pub(super) fn set_state(&self, state: State) {
-        self.state.store(state as u8, Ordering::Release);
     }
 
     /// Sets the state unless it has failed for good; whether it did.
@@ -134,15 +138,21 @@ impl JournalStats {
         }
     }
 
-    /// A sync begins. The order matters: the mark is never absent from both places.
-    pub(super) fn sync_begins(&self) {
-        self.syncing.store(self.unsynced.load(Ordering::Acquire), Ordering::Release);
-        self.unsynced.store(0, Ordering::Release);
+    /// A sync begins; answers up to which record it will hold. The order matters: the mark is never absent from both
+    /// places, and only what was written before counts.
+    pub(super) fn sync_begins(&self) -> u64 {
+        let mark = self.unsynced.load(Ordering::Acquire);
+        if mark != 0 {
+            self.syncing.store(mark, Ordering::Release);
+            self.unsynced.store(0, Ordering::Release);
+        }
+        self.last_seq.load(Ordering::Acquire)
     }
 
     /// The sync succeeded.
-    pub(super) fn sync_done(&self) {
+    pub(super) fn sync_done(&self, upto: u64) {
         self.syncing.store(0, Ordering::Release);
+        self.durable_seq.fetch_max(upto, Ordering::AcqRel);
     }
 }
 

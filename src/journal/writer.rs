@@ -49,7 +49,7 @@ pub(super) fn wall_clock_micros() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-/// Creates a segment with its header, durable by name and content.
+/// Creates a segment with its header. Neither is durable yet.
 pub(super) fn create(shared: &Shared, files: &dyn Files, first_seq: u64) -> io::Result<Arc<dyn SegmentFile>> {
     let path = segment::path(&shared.config.dir, first_seq);
     let node = shared.config.node.clone();
@@ -60,8 +60,6 @@ pub(super) fn create(shared: &Shared, files: &dyn Files, first_seq: u64) -> io::
         Ok(_) => return Err(io::ErrorKind::StorageFull.into()),
         Err(error) => return Err(error),
     }
-    file.sync_data()?;
-    files.sync_dir(&shared.config.dir)?;
     Ok(file)
 }
 
@@ -74,9 +72,10 @@ impl Writer {
         lock: std::fs::File,
     ) -> Self {
         let now = Instant::now();
-        shared.set_current(Arc::clone(&file));
+        shared.set_current(Arc::clone(&file), true);
         shared.stats.segment.store(tail.segment, Ordering::Relaxed);
-        shared.stats.last_seq.store(tail.next_seq.saturating_sub(1), Ordering::Relaxed);
+        shared.stats.last_seq.store(tail.next_seq.saturating_sub(1), Ordering::Release);
+        shared.stats.durable_seq.store(tail.next_seq.saturating_sub(1), Ordering::Release);
         shared.stats.truncated_at_open.store(tail.truncated, Ordering::Relaxed);
         Writer {
             shared,
@@ -178,13 +177,11 @@ impl Writer {
         stats::add(&stats.appended_total, hops);
         stats::add(&stats.batches, 1);
         stats.written();
-        if self.shared.config.mode == Mode::Synced {
-            stats.sync_begins();
-            if let Err(error) = self.file.sync_data() {
-                self.shared.fail("fdatasync", &error);
-                return self.give_up(false);
-            }
-            stats.sync_done();
+        if self.shared.config.mode == Mode::Synced
+            && let Err(error) = self.shared.sync_now(&self.file, &*self.files)
+        {
+            self.shared.fail("fdatasync", &error);
+            return self.give_up(false);
         }
         for batch in self.batches.drain(..) {
             // The buffer goes back first, so that it is there when the lane sees the commit.
@@ -252,7 +249,7 @@ impl Writer {
         }
         self.len += self.out.len() as u64;
         stats::add(&self.shared.stats.appended_bytes, self.out.len() as u64);
-        self.shared.stats.last_seq.store(self.next_seq - 1, Ordering::Relaxed);
+        self.shared.stats.last_seq.store(self.next_seq - 1, Ordering::Release);
         if self.shared.stats.state() == State::Full && self.shared.stats.move_to(State::Ready) {
             tracing::warn!(dir = %self.shared.config.dir.display(), "the journal's disk has room again");
         }
@@ -286,15 +283,14 @@ impl Writer {
         }
         // A successor exists only when this segment is on disk in full: damage before the last segment is then never
         // the trace of a power cut.
-        self.shared.stats.sync_begins();
-        if let Err(error) = self.file.sync_data() {
+        if let Err(error) = self.shared.sync_now(&self.file, &*self.files) {
             return self.shared.fail("fdatasync", &error);
         }
-        self.shared.stats.sync_done();
         match create(&self.shared, &*self.files, self.next_seq) {
             Ok(file) => {
                 self.file = Arc::clone(&file);
-                self.shared.set_current(file);
+                // The sync thread makes the header and the name durable; in mode `synced` the next batch does.
+                self.shared.set_current(file, false);
                 self.shared.stats.segment.store(self.next_seq, Ordering::Relaxed);
                 self.len = HEADER as u64;
                 self.chunk = OpenChunk::EMPTY;
@@ -320,13 +316,9 @@ impl Writer {
         self.out.clear();
         self.cut();
         let mut whole = self.put();
-        if whole && let Err(error) = self.file.sync_data() {
+        if whole && let Err(error) = self.shared.sync_now(&self.file, &*self.files) {
             self.shared.fail("fdatasync", &error);
             whole = false;
-        }
-        if whole {
-            self.shared.stats.sync_begins();
-            self.shared.stats.sync_done();
         }
         whole &= self.shared.stats.move_to(State::Closed);
         self.shared.end();
