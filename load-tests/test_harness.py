@@ -117,7 +117,8 @@ class CodesAndFiles(unittest.TestCase):
 
 class Parsing(unittest.TestCase):
     def test_wrk_summary(self):
-        line = "WRK requests=10 duration_us=2000000 connect=0 read=0 write=0 status=3 timeout=1 p50=1 p99=2 p999=3 max=4"
+        line = "WRK requests=10 duration_us=2000000 connect=0 read=0 write=0 status=3 timeout=1 "
+        line += "p50=1 p99=2 p999=3 max=4"
         counters = wrk.parse("Running 2s test\n" + line + "\n")
         self.assertEqual((counters["requests"], counters["p999"]), (10, 3))
         self.assertEqual(wrk.faults(counters), ["3 status", "1 timeout"])
@@ -128,6 +129,18 @@ class Parsing(unittest.TestCase):
         self.assertEqual(procs.parent_of(line), 17)
         self.assertEqual(procs.cpu_seconds_of(line), 400 / procs.TICKS)
         self.assertEqual(procs.rss_bytes_of("Name:\tx\nVmRSS:\t  2048 kB\n"), 2048 * 1024)
+
+    def test_busy_time_of_the_chosen_cores(self):
+        nines = "9 9 9 9 9 9 9 9 0 0\n"
+        text = f"cpu {nines}cpu0 1 2 3 50 60 4 5 6 0 0\ncpu1 100 0 0 7 0 0 0 0 0 0\ncpu10 {nines}intr 1\n"
+        self.assertEqual(procs.busy_seconds_of(text, {0}) * procs.TICKS, 21)
+        self.assertEqual(procs.busy_seconds_of(text, {0, 1}) * procs.TICKS, 121)
+
+    def test_noise_is_said_aloud(self):
+        quiet, loud = summary("bare", [1.0]), summary("bare", [1.0])
+        quiet["rounds"]["foreign"], loud["rounds"]["foreign"] = [0.01, 0.02], [0.2, 0.3]
+        self.assertNotIn("Noisy", measure.noise_note([quiet]))
+        self.assertIn("Noisy", measure.noise_note([loud]))
 
     def test_answer_head(self):
         status, headers = verify.parse_head(b"HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length:0")
@@ -176,9 +189,9 @@ class Counting(unittest.TestCase):
         before = {"clicks": 100, "hops": 100}
         measure.accounted(self.Server(150, 150), before, 50, 50)
         measure.accounted(self.Server(160, 160), before, 50, 114)
-        for server in (self.Server(150, 149), self.Server(149, 150), self.Server(151, 151), self.Server(150, 150, False)):
+        for now in ((150, 149), (149, 150), (151, 151), (150, 150, False)):
             with self.assertRaises(measure.Invalid):
-                measure.accounted(server, before, 50, 50)
+                measure.accounted(self.Server(*now), before, 50, 50)
 
     def test_a_peer_that_does_not_count_is_not_asked(self):
         measure.accounted(self.Server(0, 0), None, 50, 50)

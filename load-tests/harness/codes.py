@@ -78,10 +78,9 @@ class Codes:
                 out.write(f"/{self[index]} {target(index)}\n")
 
     def write_links(self, path):
-        """NDJSON for `hopgate link import`: 1,000 creators, all self-operated JD goods in Kuaishou's short-video cart."""
+        """NDJSON for `hopgate link import`: 1,000 creators, all JD's own goods in Kuaishou's short-video cart."""
         shared = json.dumps({"platform": "kuaishou", "surface": "short_video_cart", "shop_type": "self_operated"})[1:-1]
         with open(path, "w", encoding="ascii") as out:
             for index in range(self.count):
-                out.write(
-                    f'{{"code": "{self[index]}", "url": "{target(index)}", "creator": "creator-{index % 1000}", {shared}}}\n'
-                )
+                own = f'"code": "{self[index]}", "url": "{target(index)}", "creator": "creator-{index % 1000}"'
+                out.write(f"{{{own}, {shared}}}\n")

@@ -60,7 +60,6 @@ class Store:
         policies.write(self.policies)
         links = folder / f"links-{codes.count}.ndjson"
         codes.write_links(links)
-        config = self.config("queued")
         self.template.mkdir()
         begin = time.monotonic()
         command = [binary, "link", "import", "--data-dir", self.template, "--format", "ndjson", links]
@@ -76,7 +75,6 @@ class Store:
         self.import_seconds = time.monotonic() - begin
         links.unlink()
         say(f"imported {codes.count:,} links in {self.import_seconds:.1f} s")
-        config.unlink()
 
     def config(self, mode):
         """A configuration file for one mode."""

@@ -94,12 +94,15 @@ def run(options, folder):
     summaries = measure.with_ratios([one.summary() for one in series])
     order = {"bare": 0, "nginx": 1, "haproxy": 2, "hopgate": 3}
     summaries.sort(key=lambda one: (order[one["kind"]], one["links"] or 0))
-    cold = [coldstart.run(binaries["hopgate"], stores[n], options, folder / f"cold-{n}", say) for n in options.cold_start]
+    cold = []
+    for count in options.cold_start:
+        cold.append(coldstart.run(binaries["hopgate"], stores[count], options, folder / f"cold-{count}", say))
     clicks = sum(one["answered"] for one in summaries)
     notes.append(f"{clicks:,} measured requests, every one answered with a redirect; {measure.VERIFIED:,} checked")
     notes[-1] += " exactly before and after each server's rounds; hopgate's journal counted every answered click"
     if not options.modes:
         notes[-1] = notes[-1].rpartition(";")[0]
+    notes.insert(0, measure.noise_note(summaries))
     return {
         "when": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),

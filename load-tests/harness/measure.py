@@ -3,10 +3,11 @@
 import time
 
 from . import stats, verify, wrk
-from .procs import StartFailed
+from .procs import Foreign, StartFailed
 
 VERIFIED = 2000
 SETTLE_SECONDS = 3.0
+NOISY = 0.05
 
 
 class Invalid(Exception):
@@ -16,7 +17,7 @@ class Invalid(Exception):
 class Series:
     """Everything measured of one contestant; one entry a round in each list, None where it has none."""
 
-    FIGURES = ("cpu_us", "rps", "p50_us", "p99_us", "p999_us", "max_us", "busy")
+    FIGURES = ("cpu_us", "rps", "p50_us", "p99_us", "p999_us", "max_us", "busy", "foreign")
 
     def __init__(self, contestant):
         self.contestant = contestant
@@ -24,6 +25,11 @@ class Series:
         self.rss_start = 0
         self.rss_end = 0
         self.answered = 0
+
+    def drop_last(self):
+        """Forgets the last round."""
+        for values in self.rounds.values():
+            values.pop()
 
     def summary(self):
         """The series as it goes into the results file."""
@@ -74,12 +80,15 @@ def verify_clicks(contestant, count, seed):
     accounted(contestant, before, count, count)
 
 
-def stretch(contestant, series, seconds, connections, seed, core):
+def stretch(contestant, series, options, seconds, seed):
     """One wrk run against one server."""
+    connections = options.connections
     before = contestant.answered()
+    foreign = Foreign({options.server_core, options.load_core})
     cpu_before = contestant.process.cpu_seconds()
-    counters = wrk.run(contestant.base_url, contestant.codes, seconds, connections, seed, core)
+    counters = wrk.run(contestant.base_url, contestant.codes, seconds, connections, seed, options.load_core)
     cpu = contestant.process.cpu_seconds() - cpu_before
+    others = foreign.share(cpu)
     if not contestant.process.alive():
         raise StartFailed(f"{contestant.key} died under load\n{contestant.process.log_tail()}")
     wrong = wrk.faults(counters)
@@ -93,7 +102,7 @@ def stretch(contestant, series, seconds, connections, seed, core):
     if series is not None:
         series.answered += requests
         figures = (cpu * 1e6 / requests, requests / wall, counters["p50"], counters["p99"], counters["p999"])
-        for figure, value in zip(Series.FIGURES, (*figures, counters["max"], cpu / wall)):
+        for figure, value in zip(Series.FIGURES, (*figures, counters["max"], cpu / wall, others)):
             series.rounds[figure].append(value)
     contestant.after_stretch()
     return requests
@@ -109,19 +118,34 @@ def run(contestants, options, say):
         say(f"started {one.key} in {time.monotonic() - begin:.2f} s")
     for number, one in enumerate(contestants):
         verify_clicks(one, VERIFIED, seed=number)
-        stretch(one, None, 1, options.connections, 999, options.load_core)
-    for round_number in range(options.rounds):
-        for key in stats.abba(all_series, round_number):
+        stretch(one, None, options, 1, 999)
+    kept, repeats = 0, options.repeats
+    while kept < options.rounds:
+        for key in stats.abba(all_series, kept):
             series = all_series[key]
-            stretch(
-                series.contestant, series, options.seconds, options.connections, round_number + 1, options.load_core
-            )
-            cpu, rate = series.rounds["cpu_us"][-1], series.rounds["rps"][-1]
-            say(f"round {round_number + 1}/{options.rounds}  {key:<28} {cpu:7.2f} µs/request  {rate:9,.0f}/s")
+            stretch(series.contestant, series, options, options.seconds, kept + 1)
+            cpu, rate, others = (series.rounds[figure][-1] for figure in ("cpu_us", "rps", "foreign"))
+            say(f"round {kept + 1}/{options.rounds}  {key:<28} {cpu:7.2f} µs/request  {rate:9,.0f}/s  {others:4.0%} other")
+        noise = max(series.rounds["foreign"][-1] for series in all_series.values())
+        if noise > options.noise / 100 and repeats > 0:
+            repeats -= 1
+            say(f"round {kept + 1} thrown away: other work took {noise:.0%} of the cores ({repeats} repeats left)")
+            for series in all_series.values():
+                series.drop_last()
+        else:
+            kept += 1
     for number, one in enumerate(contestants):
         all_series[one.key].rss_end = one.process.rss_bytes()
         verify_clicks(one, VERIFIED, seed=1000 + number)
     return list(all_series.values())
+
+
+def noise_note(summaries):
+    """How quiet the machine was, in words."""
+    shares = [share for one in summaries for share in one["rounds"]["foreign"]]
+    middle, most = stats.median(shares), max(shares)
+    note = f"other work took {middle:.1%} of the two cores (median over the stretches, most {most:.1%})"
+    return f"**Noisy machine**: {note}. Measure again when it is quiet." if middle > NOISY or most > 4 * NOISY else note
 
 
 def with_ratios(summaries):

@@ -44,6 +44,8 @@ def parse(arguments=None):
     add("--links", type=sizes, help="numbers of links, e.g. 10000,1m,10m (default 10000,1000000)")
     add("--seconds", type=int, help="length of one stretch (default 5; quick 2)")
     add("--rounds", type=int, help="stretches per server (default 10; quick 3)")
+    add("--noise", type=float, default=5, metavar="PERCENT", help="other work a round may see on the cores (default 5)")
+    add("--repeats", type=int, help="rounds that may be repeated for noise (default half the rounds; quick 0)")
     add("--connections", type=int, default=64, help="keep-alive connections (default 64)")
     add("--modes", type=chosen(MODES), default=list(MODES), help="journal modes, or none to leave hopgate out")
     add("--peers", type=chosen(PEERS), default=list(PEERS), help="peers, or none")
@@ -64,8 +66,11 @@ def parse(arguments=None):
     options.links = options.links or ([10_000] if options.quick else [10_000, 1_000_000])
     options.seconds = options.seconds or (2 if options.quick else 5)
     options.rounds = options.rounds or (3 if options.quick else 10)
+    if options.repeats is None:
+        options.repeats = 0 if options.quick else options.rounds // 2
     options.judged = options.judge or not options.quick
-    for name, least, most in (("seconds", 1, 60), ("rounds", 1, 60), ("connections", 1, 1000), ("cold_starts", 1, 20)):
+    limits = {"seconds": (1, 60), "rounds": (1, 60), "repeats": (0, 60), "connections": (1, 1000), "cold_starts": (1, 20)}
+    for name, (least, most) in limits.items():
         if not least <= getattr(options, name) <= most:
             parser.error(f"--{name.replace('_', '-')} takes {least} to {most}")
     if not options.modes and not options.peers:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 860, 300, 90, 64, 34, 18
+WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 900, 340, 90, 64, 34, 18
 
 STYLE = """
     .ground { fill: #ffffff } .ink { fill: #1f2328 } .faint { fill: #59636e } .grid { stroke: #d1d9e0 }

@@ -34,6 +34,41 @@ def rss_bytes_of(status_text):
     return 0
 
 
+def busy_seconds_of(stat_text, cores):
+    """Seconds the given cores were not idle, from the text of /proc/stat."""
+    busy = 0
+    for line in stat_text.splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+            busy += user + nice + system + irq + softirq + steal
+    return busy / TICKS
+
+
+def children_seconds():
+    """CPU of all ended and waited-for children of the harness, which is where wrk's goes."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
+class Foreign:
+    """How much of the measured cores went to neither server nor wrk: other programs, or a stolen virtual core."""
+
+    def __init__(self, cores):
+        self.cores = cores
+        self.busy, self.children, self.wall = self._now()
+
+    def _now(self):
+        busy = busy_seconds_of(pathlib.Path("/proc/stat").read_text(), self.cores)
+        return busy, children_seconds(), time.monotonic()
+
+    def share(self, server_seconds):
+        """Share of the cores' time since the start, given what the server used of it."""
+        busy, children, wall = self._now()
+        foreign = busy - self.busy - (children - self.children) - server_seconds
+        return max(0.0, foreign / ((wall - self.wall) * len(self.cores)))
+
+
 def tree(root):
     """The process and all its descendants that are alive now."""
     children = {}

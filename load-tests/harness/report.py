@@ -98,7 +98,13 @@ def bar_rows(bars, judged):
 
 
 BAR_HEADINGS = [("bar", "<"), ("at most", ">"), ("measured", "<"), ("at", "<"), ("state", "<"), ("aim", "<")]
-COLD_HEADINGS = [("links", ">"), ("first right click s", ">"), ("worst s", ">"), ("/readyz 200 s", ">"), ("RSS MiB", ">")]
+COLD_HEADINGS = [
+    ("links", ">"),
+    ("first right click s", ">"),
+    ("worst s", ">"),
+    ("/readyz 200 s", ">"),
+    ("RSS MiB", ">"),
+]
 
 
 def cold_rows(cold_starts):
@@ -140,7 +146,8 @@ def write(results, svg, folder):
     """latest.md, latest.json and latest.svg."""
     folder.mkdir(parents=True, exist_ok=True)
     text = markdown(results)
-    (folder / "latest.md").write_text(text.replace("# Load test\n", "# Load test\n\n![CPU per request](latest.svg)\n", 1))
+    picture = "# Load test\n\n![CPU per request](latest.svg)\n"
+    (folder / "latest.md").write_text(text.replace("# Load test\n", picture, 1))
     (folder / "latest.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     (folder / "latest.svg").write_text(svg)
     return text

@@ -22,7 +22,7 @@ def percentile(values, share):
 
 
 def bootstrap_interval(values, draws=4000, level=0.95, seed=20201111):
-    """The interval of the median when the values are drawn again with replacement. Fixed seed: same input, same answer."""
+    """The interval of the median when the values are drawn again with replacement. Same input, same answer."""
     if len(values) < 2:
         return None
     rng = random.Random(seed)
