@@ -283,8 +283,10 @@ impl App {
         };
         {
             let _inside = runtime.enter();
-            for (listener, router) in
-                control.into_iter().chain(ops).zip([crate::control::router(state), crate::control::ops_router(ops_state)])
+            for (listener, router) in control
+                .into_iter()
+                .chain(ops)
+                .zip([crate::control::router(state), crate::control::ops_router(ops_state)])
             {
                 let listener = TcpListener::from_std(listener)?;
                 runtime.spawn(plain::serve(listener, router, control_drained.clone()));
@@ -308,9 +310,8 @@ impl App {
                 on_deadline: settings.journal.on_deadline,
                 drain: drained.clone(),
             };
-            threads.push(
-                std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?,
-            );
+            threads
+                .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
         let app = App {
@@ -366,7 +367,7 @@ impl App {
         self.draining.store(true, Ordering::SeqCst);
         let mut faults = Vec::new();
         // Nobody listening any more is what we want: a closed channel is no fault.
-        drop(self.drain_workers.send(true));
+        let _ = self.drain_workers.send(true);
         for worker in self.workers.drain(..) {
             match worker.join() {
                 Ok(Ok(())) => {}
@@ -379,7 +380,7 @@ impl App {
         {
             faults.push(error.to_string());
         }
-        drop(self.drain_control.send(true));
+        let _ = self.drain_control.send(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
         }

@@ -100,4 +100,3 @@ fn looks(certificates: &Certificates) -> Vec<(PathBuf, u64, Option<SystemTime>)>
         })
         .collect()
 }
-

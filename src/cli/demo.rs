@@ -38,8 +38,10 @@ const JD_UNION: &str = "https://union-click.jd.com/jdc?e=618%7Cpc%7C&p=JF8BAMIJK
 const TMALL: &str = "https://detail.tmall.com/item.htm?id=610947572360&skuId=4344210834141";
 const TAOBAO: &str = "https://item.taobao.com/item.htm?id=41879347901&ali_trackid=2:mm_1_2_3:1700";
 
-const KUAISHOU: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Kwai/12.3.10";
-const XIAOHONGSHU: &str = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Mobile Safari/537.36 xhsdiscover XiaoHongShu/8.30";
+const KUAISHOU: &str =
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Kwai/12.3.10";
+const XIAOHONGSHU: &str =
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Mobile Safari/537.36 xhsdiscover XiaoHongShu/8.30";
 const WECHAT: &str = "Mozilla/5.0 (Linux; Android 13; M2102) AppleWebKit/537.36 Mobile MicroMessenger/8.0.47";
 
 /// Taps on each link.
@@ -198,7 +200,8 @@ async fn tap(click: &mut Client, code: &str, agent: &str, tally: &mut Tally) -> 
         .body(Full::default())
         .map_err(|error| error.to_string())?;
     let answer = click.send(request).await?;
-    let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     tally.clicks += 1;
     tally.ids.insert(text("hop-id"));
     let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
@@ -229,7 +232,9 @@ async fn today(addresses: crate::app::Addresses, data: &Path, tally: &mut Tally)
             let refused = tap.status == StatusCode::FORBIDDEN && tap.location.is_empty();
             if tap.reason != scene.reason || !(landed || refused) {
                 let Tap { status, reason, location } = &tap;
-                tally.wrong.push(format!("{}: wanted {}, got {status} {reason} {location}", scene.placement, scene.reason));
+                tally
+                    .wrong
+                    .push(format!("{}: wanted {}, got {status} {reason} {location}", scene.placement, scene.reason));
             }
             last = Some(tap);
         }

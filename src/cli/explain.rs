@@ -1,0 +1,3 @@
+pub fn run(_e: super::args::Explain) -> Result<(), super::CliError> {
+    Ok(())
+}
