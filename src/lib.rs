@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod click;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod domain;
 pub mod edge;
 pub mod journal;
