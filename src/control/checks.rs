@@ -183,8 +183,9 @@ fn is_share_text(text: &str) -> bool {
         let before = text[..at].chars().next_back();
         at > 0 && starts(at) && before.is_some_and(|c| c.is_whitespace() || !c.is_ascii())
     });
-    // A tab or a line break inside an address is a fault of its own, unless the address is not all there is.
-    amid || starts(0) && text.chars().any(|c| c.is_whitespace() && !c.is_control())
+    // A tab or a line break inside an address is a fault of its own.
+    let one_line = !text.chars().any(char::is_control);
+    amid || one_line && starts(0) && text.contains(char::is_whitespace)
 }
 
 #[cfg(test)]
@@ -206,6 +207,7 @@ mod tests {
             "https://u.jd.com/jda?to=https://item.jd.com/1.html",
             "javascript:alert('https://item.jd.com/1.html')",
             "https://item.jd.com/\t1.html",
+            "https://item.jd.com/1.html\r\nSet-Cookie: a=b",
             "no address at all",
             "",
         ] {

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::api::Api;
 use super::decision::Case;
-use super::keys::{KeyText, Role};
+use super::keys::{KeyError, KeyText, Role};
 use super::problem::ApiError;
 use crate::catalog::store::LinkQuery;
 use crate::domain::link::Link;
@@ -48,9 +48,14 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, ApiError> {
         return Err(ApiError::NoKey);
     }
     let key = KeyText::parse(text.trim()).ok_or(ApiError::BadKey)?;
-    match api.state.keys.find(key.hash()).await? {
-        Some(record) if record.revoked_at.is_none() => Ok(Caller { role: record.role, scope: record.scope }),
-        _ => Err(ApiError::BadKey),
+    match api.state.keys.find(key.hash()).await {
+        Ok(Some(record)) if record.revoked_at.is_none() => Ok(Caller { role: record.role, scope: record.scope }),
+        Ok(_) => Err(ApiError::BadKey),
+        Err(error @ KeyError::Unreadable { .. }) => {
+            tracing::error!(%error, "control API: keys");
+            Err(ApiError::BadKey)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
