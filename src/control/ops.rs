@@ -102,3 +102,39 @@ async fn buildinfo(State(state): State<Arc<OpsState>>) -> Json<Value> {
         "rehearsal_offset_seconds": state.clock.offset_seconds(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::LoadOptions;
+    use crate::catalog::sqlite::SqliteLinkStore;
+    use crate::domain::policy::PolicySet;
+    use crate::domain::vocabulary::Vocabulary;
+    use crate::journal::{Journal, JournalConfig};
+
+    #[tokio::test]
+    async fn a_catalog_that_is_loading_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = Arc::new(Vocabulary::default());
+        let store = Arc::new(SqliteLinkStore::open(&folder.path().join("a.sqlite"), words).unwrap());
+        let journal = Journal::open(JournalConfig::new(folder.path().join("journal"), "n1")).unwrap();
+        let state = OpsState {
+            // The load runs on this very thread, so it has not begun.
+            catalog: Catalog::open(store, LoadOptions::default()),
+            journal: journal.stats(),
+            mode: Mode::Written,
+            metrics: Metrics::default(),
+            draining: Arc::default(),
+            policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
+            clock: Clock::System,
+            started_at: Timestamp::default(),
+            node: "n1".into(),
+        };
+        let (ready, parts) = readiness(&state);
+        assert!(!ready);
+        assert_eq!((&parts["not_ready"], &parts["catalog"]["loaded"]), (&json!(["catalog"]), &json!(false)));
+        assert_eq!(parts["catalog"]["rows_read"], 0);
+        state.catalog.wait_loaded().await;
+        assert!(readiness(&state).0);
+    }
+}

@@ -99,3 +99,52 @@ pub(super) async fn policies(State(api): State<Arc<Api>>, Extension(caller): Ext
         "agreements": agreements,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::catalog::sqlite::SqliteLinkStore;
+    use crate::catalog::{Catalog, LoadOptions};
+    use crate::clock::Clock;
+    use crate::control::ControlState;
+    use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::domain::policy::PolicySet;
+    use crate::domain::time::Timestamp;
+    use crate::domain::vocabulary::Vocabulary;
+    use crate::policies::Policies;
+
+    #[tokio::test]
+    async fn one_look_up_too_many_is_told_to_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.sqlite");
+        let words = Arc::new(Vocabulary::default());
+        let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
+        let state = ControlState {
+            catalog: Catalog::open(store, LoadOptions::default()),
+            policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
+            keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
+            clock: Clock::System,
+            words,
+            click_key: ClickKey::new(&[1; 16]),
+            journal_dir: folder.path().join("journal"),
+            public_url: String::new(),
+            node: "n1".into(),
+        };
+        let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
+        let lookups = Arc::new(Semaphore::new(1));
+        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups) });
+        let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
+
+        let held = Arc::clone(&lookups).try_acquire_owned().unwrap();
+        let busy = ask().await.unwrap_err().into_response();
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
+        drop(held);
+        let broken = ask().await.unwrap_err();
+        assert!(matches!(broken, ApiError::Journal(_)), "no such folder: {broken:?}");
+        assert_eq!(lookups.available_permits(), 1, "given back after a failure");
+    }
+}
