@@ -1,0 +1,101 @@
+//! What the API says of a link, in the words of the files. Never a secret, never anything of a visitor.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::ControlState;
+use super::decision::{Brief, Case, LandingView, explain};
+use crate::domain::link::{Link, LinkState};
+use crate::domain::policy::PolicySet;
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::Surface;
+
+/// A link that has just been issued.
+#[derive(Debug, Serialize)]
+pub struct Issued {
+    /// Its code.
+    pub code: String,
+    /// What is shared.
+    pub short_url: String,
+    /// Where it leads.
+    pub landing: LandingView,
+    /// Whether it works now, and until when.
+    pub decision: Brief,
+}
+
+/// A whole link.
+#[derive(Debug, Serialize)]
+pub struct LinkView {
+    /// Its code, what is shared, where it leads, whether it works now.
+    #[serde(flatten)]
+    pub issued: Issued,
+    /// `active` or `disabled`.
+    pub state: &'static str,
+    /// The platform it is bound to.
+    pub platform: Option<String>,
+    /// The surface it is bound to.
+    pub surface: Option<Surface>,
+    /// Who issued it.
+    pub creator: Option<String>,
+    /// The goods' category.
+    pub category: Option<String>,
+    /// The shop's id on the marketplace.
+    pub shop: Option<String>,
+    /// Facts it carries or is known not to.
+    pub facts: BTreeMap<String, bool>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// From this instant on it answers 410.
+    pub expires_at: Option<Timestamp>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// Grows with every change; what `If-Match` takes.
+    pub revision: i64,
+}
+
+/// A page of links.
+#[derive(Debug, Serialize)]
+pub struct LinkPage {
+    /// The links, in code order.
+    pub links: Vec<LinkView>,
+    /// What to send as `cursor` for the next page; none on the last.
+    pub next_cursor: Option<String>,
+    /// Codes of this page whose rows cannot be read; left out when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
+}
+
+/// The issued form of a link, decided under `policy` at `at`.
+pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp) -> Issued {
+    let explained = explain(policy, &state.words, &Case::of_link(link), at);
+    let decision = explained.brief();
+    Issued {
+        code: link.code.as_str().to_owned(),
+        short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
+        landing: explained.landing,
+        decision,
+    }
+}
+
+/// The whole form of a link, decided under `policy` at `at`.
+pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp) -> LinkView {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    LinkView {
+        issued: issued(state, policy, link, at),
+        state: match link.state {
+            LinkState::Active => "active",
+            LinkState::Disabled => "disabled",
+        },
+        platform: link.placement.platform.map(|id| state.words.platform_name(id).to_owned()),
+        surface: link.placement.surface,
+        creator: text(&link.creator),
+        category: text(&link.category),
+        shop: text(&link.landing.shop),
+        facts: link.facts.iter().map(|fact| (fact.name.clone(), fact.carried)).collect(),
+        tags: link.tags.clone(),
+        expires_at: link.expires_at,
+        created_at: link.created_at,
+        revision: link.revision,
+    }
+}

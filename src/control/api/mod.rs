@@ -1,0 +1,203 @@
+//! The routes of the API: one table, from which the router is built and against which `openapi.json` is tested.
+//!
+//! Never checks a value itself; that is the drafts' and changes' work, which the command line shares.
+
+mod ask;
+mod body;
+mod links;
+mod query;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use tokio::sync::Semaphore;
+
+use super::ControlState;
+use super::guard::guard;
+use super::keys::Role;
+use super::problem::ApiError;
+
+/// Hop look-ups at the same time: each reads files on a blocking thread.
+const LOOKUPS: usize = 4;
+
+/// The methods in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    /// GET, and HEAD with it.
+    Get,
+    /// POST.
+    Post,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+impl Verb {
+    /// The name as `openapi.json` writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::Post => "post",
+            Verb::Patch => "patch",
+            Verb::Delete => "delete",
+        }
+    }
+
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Verb::Get => MethodFilter::GET,
+            Verb::Post => MethodFilter::POST,
+            Verb::Patch => MethodFilter::PATCH,
+            Verb::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// What a route does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Action {
+    CreateLink,
+    ListLinks,
+    GetLink,
+    ChangeLink,
+    DisableLink,
+    Decide,
+    FindHop,
+    ShowPolicies,
+    OpenApi,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The method.
+    pub verb: Verb,
+    /// The path, parameters in braces.
+    pub path: &'static str,
+    /// What it does, for people.
+    pub summary: &'static str,
+    /// Who may; empty: anyone, without a key.
+    pub roles: &'static [Role],
+    action: Action,
+}
+
+const fn route(verb: Verb, path: &'static str, action: Action, roles: &'static [Role], summary: &'static str) -> Route {
+    Route { verb, path, summary, roles, action }
+}
+
+const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
+const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
+const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
+
+/// Every route there is.
+pub const ROUTES: [Route; 9] = [
+    route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
+    route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
+    route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
+    route(Verb::Patch, "/v1/links/{code}", Action::ChangeLink, ISSUERS, "Change a link"),
+    route(Verb::Delete, "/v1/links/{code}", Action::DisableLink, ISSUERS, "Disable a link"),
+    route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
+    route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
+    route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
+    route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
+];
+
+/// What handlers share.
+pub(super) struct Api {
+    pub(super) state: ControlState,
+    lookups: Arc<Semaphore>,
+}
+
+/// The routes of the control listener.
+pub fn router(state: ControlState) -> Router {
+    let api = Arc::new(Api { state, lookups: Arc::new(Semaphore::new(LOOKUPS)) });
+    let mut router = Router::new();
+    for route in ROUTES {
+        let mut methods = handler(route);
+        if !route.roles.is_empty() {
+            methods = methods.route_layer(from_fn_with_state((Arc::clone(&api), route.roles), guard));
+        }
+        router = router.route(route.path, methods);
+    }
+    router
+        .fallback(|| async { ApiError::NoSuchRoute })
+        .method_not_allowed_fallback(|| async { ApiError::WrongMethod })
+        .layer(map_response(never_stored))
+        .with_state(api)
+}
+
+fn handler(route: Route) -> MethodRouter<Arc<Api>> {
+    let filter = route.verb.filter();
+    match route.action {
+        Action::CreateLink => on(filter, links::create),
+        Action::ListLinks => on(filter, links::list),
+        Action::GetLink => on(filter, links::get),
+        Action::ChangeLink => on(filter, links::change),
+        Action::DisableLink => on(filter, links::disable),
+        Action::Decide => on(filter, ask::decide),
+        Action::FindHop => on(filter, ask::hop),
+        Action::ShowPolicies => on(filter, ask::policies),
+        Action::OpenApi => on(filter, ask::openapi),
+    }
+}
+
+async fn never_stored(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_description_has_the_routes_of_the_table_and_no_others() {
+        let described: Value = serde_json::from_str(ask::DESCRIPTION).unwrap();
+        let mut found = BTreeMap::new();
+        for (path, methods) in described["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
+                let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+                let summary = operation["summary"].as_str().unwrap_or_default();
+                found.insert((path.as_str(), method.as_str()), (summary, open));
+            }
+        }
+        let table = ROUTES
+            .iter()
+            .map(|route| ((route.path, route.verb.name()), (route.summary, route.roles.is_empty())))
+            .collect::<BTreeMap<_, _>>();
+        assert_eq!(found, table);
+    }
+
+    #[test]
+    fn the_description_names_every_field_a_body_may_hold() {
+        let described: Value = serde_json::from_str(ask::DESCRIPTION).unwrap();
+        for (schema, fields) in [
+            ("LinkDraft", &crate::control::draft::FIELDS[..]),
+            ("LinkChange", &crate::control::change::FIELDS),
+            ("DecideRequest", &crate::control::decision::FIELDS),
+            ("Hop", &crate::journal::export::FIELDS),
+        ] {
+            let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]
+                .as_object()
+                .unwrap_or_else(|| panic!("{schema} has properties"))
+                .keys()
+                .map(String::as_str)
+                .collect();
+            let mut fields = fields.to_vec();
+            named.sort_unstable();
+            fields.sort_unstable();
+            assert_eq!(named, fields, "{schema}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What the values of a request must be: names that are known, bounded texts, instants to come, addresses that have
+//! passed the allow-list. Every check adds its fault and goes on. Never stores or decides anything.
+
+use std::collections::BTreeMap;
+
+use super::fields::FieldFault;
+use crate::domain::link::Fact;
+use crate::domain::marketplace::{LONGEST, Landing, UrlFault, recognise};
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+
+/// The longest creator, category or fact name, in bytes: what a hop records in full.
+pub const LONGEST_LABEL: usize = 255;
+/// The most tags of a link.
+pub const MOST_TAGS: usize = 20;
+/// The longest tag, in characters.
+pub const LONGEST_TAG: usize = 64;
+
+/// Gathers the faults of one request.
+pub(super) struct Checks<'w> {
+    words: &'w Vocabulary,
+    pub(super) faults: Vec<FieldFault>,
+}
+
+impl<'w> Checks<'w> {
+    pub(super) fn new(words: &'w Vocabulary, faults: Vec<FieldFault>) -> Self {
+        Checks { words, faults }
+    }
+
+    pub(super) fn fault(&mut self, field: &str, value: &str, code: &'static str, problem: impl Into<String>) {
+        self.faults.push(FieldFault::new(field, value, code, problem));
+    }
+
+    fn one_of<T>(&mut self, field: &str, text: &str, value: Option<T>, known: &[&str]) -> Option<T> {
+        if value.is_none() {
+            self.fault(field, text, "unknown_name", format!("this name is not known: use one of {}", known.join(", ")));
+        }
+        value
+    }
+
+    pub(super) fn platform(&mut self, field: &str, text: &str) -> Option<PlatformId> {
+        let words = self.words;
+        self.one_of(field, text, words.platform(text), &words.platforms().collect::<Vec<_>>())
+    }
+
+    pub(super) fn surface(&mut self, text: &str) -> Option<Surface> {
+        self.one_of("surface", text, Surface::parse(text), &Surface::names())
+    }
+
+    pub(super) fn shop_type(&mut self, text: &str) -> Option<ShopType> {
+        self.one_of("shop_type", text, ShopType::parse(text), &ShopType::names())
+    }
+
+    pub(super) fn link_kind(&mut self, text: &str) -> Option<LinkKind> {
+        self.one_of("link_kind", text, LinkKind::parse(text), &LinkKind::names())
+    }
+
+    /// A creator, category or fact name.
+    pub(super) fn label(&mut self, field: &str, text: &str) -> Option<Box<str>> {
+        match label_fault(text) {
+            None => Some(text.into()),
+            Some((code, problem)) => {
+                self.fault(field, text, code, problem);
+                None
+            }
+        }
+    }
+
+    pub(super) fn tags(&mut self, tags: &[String]) -> Vec<String> {
+        if tags.len() > MOST_TAGS {
+            let shown = format!("a list of {}", tags.len());
+            self.fault("tags", &shown, "too_many", format!("use at most {MOST_TAGS} tags"));
+            return Vec::new();
+        }
+        let mut kept: Vec<String> = Vec::with_capacity(tags.len());
+        for (place, tag) in tags.iter().enumerate() {
+            let trimmed = tag.trim();
+            let fault = if trimmed.is_empty() {
+                Some(("empty", "a tag may not be empty: leave it out".to_owned()))
+            } else if trimmed.chars().any(char::is_control) {
+                Some(("control_character", "a tag may hold no control character, tab or line break".to_owned()))
+            } else if trimmed.chars().count() > LONGEST_TAG {
+                Some(("too_long", format!("use at most {LONGEST_TAG} characters for a tag")))
+            } else {
+                None
+            };
+            match fault {
+                Some((code, problem)) => self.fault(&format!("tags[{place}]"), tag, code, problem),
+                None if kept.iter().any(|known| known == trimmed) => {}
+                None => kept.push(trimmed.to_owned()),
+            }
+        }
+        kept
+    }
+
+    pub(super) fn facts(&mut self, facts: &BTreeMap<String, bool>) -> Vec<Fact> {
+        let mut kept = Vec::with_capacity(facts.len());
+        for (name, carried) in facts {
+            let field = format!("facts.{}", name.chars().take(80).collect::<String>());
+            if let Some(name) = self.label(&field, name) {
+                kept.push(Fact { name: name.into(), carried: *carried });
+            }
+        }
+        // A hop records the facts as one text; one that is cut could not be decided again in an audit.
+        let written: usize = kept.iter().map(|fact| fact.name.len() + 1 + usize::from(!fact.carried)).sum();
+        if written > LONGEST_LABEL + 1 {
+            let problem = format!("the names of all facts together have over {LONGEST_LABEL} bytes: state fewer facts");
+            self.fault("facts", &format!("{} facts", kept.len()), "too_long", problem);
+        }
+        kept
+    }
+
+    pub(super) fn instant(&mut self, field: &str, text: &str) -> Option<Timestamp> {
+        match text.parse::<Timestamp>() {
+            Ok(at) => Some(at),
+            Err(fault) => {
+                self.fault(field, text, "not_a_time", fault.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn expiry(&mut self, text: &str, now: Timestamp) -> Option<Timestamp> {
+        let at = self.instant("expires_at", text)?;
+        if at <= now {
+            let problem = format!("lies in the past, it is {now} now: give a later instant, or disable the link");
+            self.fault("expires_at", text, "in_the_past", problem);
+            return None;
+        }
+        Some(at)
+    }
+
+    /// One address, alone: a whole share text is refused by saying so.
+    pub(super) fn url(&mut self, text: &str) -> Option<Landing> {
+        if is_share_text(text) {
+            let problem = "this holds an address inside other words: paste the link alone, starting with https://";
+            self.fault("url", text, "share_text", problem);
+            return None;
+        }
+        match recognise(text) {
+            Ok(landing) => Some(landing),
+            Err(fault) => {
+                self.url_fault(text, &fault);
+                None
+            }
+        }
+    }
+
+    fn url_fault(&mut self, text: &str, fault: &UrlFault) {
+        self.fault("url", text, fault.code(), fault.to_string());
+    }
+}
+
+fn label_fault(text: &str) -> Option<(&'static str, String)> {
+    if text.is_empty() {
+        return Some(("empty", "may not be empty: leave it out when it is not known".to_owned()));
+    }
+    if text.len() > LONGEST_LABEL {
+        return Some(("too_long", format!("has {} bytes: use at most {LONGEST_LABEL}", text.len())));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Some((
+            "white_space",
+            "may hold no white space and no control character: write it in one word".to_owned(),
+        ));
+    }
+    if text.starts_with('!') {
+        return Some(("leading_mark", "may not begin with `!`: remove it".to_owned()));
+    }
+    None
+}
+
+/// Whether an http(s) address stands among other words, or several words hold one. What stands after `=` or `/` inside
+/// one address is part of that address, and a text with another scheme in front is none of these.
+fn is_share_text(text: &str) -> bool {
+    if text.len() > LONGEST {
+        return false;
+    }
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let starts = |at: usize| lower[at..].starts_with("https://") || lower[at..].starts_with("http://");
+    let amid = lower.match_indices("http").any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        at > 0 && starts(at) && before.is_some_and(|c| c.is_whitespace() || !c.is_ascii())
+    });
+    // A tab or a line break inside an address is a fault of its own.
+    let one_line = !text.chars().any(char::is_control);
+    amid || one_line && starts(0) && text.contains(char::is_whitespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_text_is_told_from_an_address() {
+        for share in [
+            "【淘宝】https://m.tb.cn/h.gabc?tk=x CZ0001 「外套」",
+            "看这个 https://item.jd.com/100012043978.html",
+            "https://item.jd.com/100012043978.html 复制打开",
+            "快看https://item.jd.com/1.html",
+        ] {
+            assert!(is_share_text(share), "{share}");
+        }
+        for other in [
+            " https://item.jd.com/1.html\n",
+            "https://u.jd.com/jda?to=https://item.jd.com/1.html",
+            "javascript:alert('https://item.jd.com/1.html')",
+            "https://item.jd.com/\t1.html",
+            "https://item.jd.com/1.html\r\nSet-Cookie: a=b",
+            "no address at all",
+            "",
+        ] {
+            assert!(!is_share_text(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn labels_tags_and_facts_are_bounded() {
+        let words = Vocabulary::default();
+        let mut checks = Checks::new(&words, Vec::new());
+        for bad in ["", "a b", "a\u{3000}b", "!a", "a\nb", &"很".repeat(86)] {
+            assert_eq!(checks.label("creator", bad), None, "{bad}");
+        }
+        assert!(checks.label("creator", &"x".repeat(255)).is_some());
+        assert_eq!(checks.faults.len(), 6);
+
+        let mut checks = Checks::new(&words, Vec::new());
+        let tags = ["双十一", "双十一 ", "", &"很".repeat(65), "a\tb"].map(str::to_owned);
+        assert_eq!(checks.tags(&tags), ["双十一"]);
+        assert!(checks.tags(&vec!["t".to_owned(); 21]).is_empty());
+        let named: Vec<_> = checks.faults.iter().map(|fault| (&*fault.field, fault.code)).collect();
+        let expected =
+            [("tags[2]", "empty"), ("tags[3]", "too_long"), ("tags[4]", "control_character"), ("tags", "too_many")];
+        assert_eq!(named, expected);
+
+        let mut checks = Checks::new(&words, Vec::new());
+        let many = (0..40).map(|i| (format!("fact_{i:03}"), true)).collect();
+        checks.facts(&many);
+        assert_eq!(checks.faults[0].code, "too_long");
+    }
+}

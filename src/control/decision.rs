@@ -1,0 +1,344 @@
+//! The decision of a link or of a pasted address, with its trace: one function for `/v1/decide`, for the answer to a new
+//! link and for the command line's `explain`. Asks the policy; never has an opinion of its own, and never counts a click.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::checks::Checks;
+use super::fields::{FieldFault, Fields};
+use crate::domain::hop::Outcome;
+use crate::domain::link::{Fact, Link, LinkState, Placement};
+use crate::domain::marketplace::Landing;
+use crate::domain::policy::explain::Looked;
+use crate::domain::policy::{self, Facts, PolicySet, Reason};
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+
+/// Where a click would land.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LandingView {
+    /// The marketplace.
+    pub marketplace: String,
+    /// Who runs the shop.
+    pub shop_type: ShopType,
+    /// What it leads to.
+    pub link_kind: LinkKind,
+    /// The goods' id on the marketplace.
+    pub item_id: Option<String>,
+    /// The address.
+    pub url: String,
+}
+
+impl LandingView {
+    /// The landing of a link, with the shop type and link kind that count for it.
+    pub fn new(landing: &Landing, shop_type: ShopType, link_kind: LinkKind, words: &Vocabulary) -> Self {
+        LandingView {
+            marketplace: words.marketplace_name(landing.marketplace).to_owned(),
+            shop_type,
+            link_kind,
+            item_id: landing.item.as_deref().map(str::to_owned),
+            url: landing.destination.as_str().to_owned(),
+        }
+    }
+}
+
+/// The object of `explain --json` and of `POST /v1/decide`; the order of its fields is part of the contract.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Explained {
+    /// Allow or deny.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// The agreement that decided, or came nearest to allowing.
+    pub agreement: Option<String>,
+    /// The policy version asked: the first 16 hex digits of its content hash.
+    pub policy_version: String,
+    /// The instant asked about.
+    pub at: Timestamp,
+    /// Until when the outcome and its terms hold for the same facts; none for good.
+    pub valid_until: Option<Timestamp>,
+    /// Where it would land.
+    pub landing: LandingView,
+    /// Every agreement between the two, in winning order; empty when the link itself is off.
+    pub trace: Vec<Looked>,
+}
+
+/// The short form that comes with a link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Brief {
+    /// Allow or deny.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// Until when it holds; none for good.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Explained {
+    /// The short form.
+    pub fn brief(&self) -> Brief {
+        Brief { outcome: self.outcome, reason: self.reason, valid_until: self.valid_until }
+    }
+}
+
+/// What is to be decided: a stored link, or a landing that is not stored, with what is known of the click.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Case {
+    /// Where it leads.
+    pub landing: Landing,
+    /// Who runs the shop.
+    pub shop_type: ShopType,
+    /// What it leads to.
+    pub link_kind: LinkKind,
+    /// The goods' category, if known.
+    pub category: Option<Box<str>>,
+    /// The creator, if known.
+    pub creator: Option<Box<str>>,
+    /// Where the click happens.
+    pub placement: Placement,
+    /// Facts it carries.
+    pub facts: Vec<Fact>,
+    /// The link's code; empty when there is no link.
+    pub code: String,
+    /// Whether the link is switched off.
+    pub state: LinkState,
+    /// From this instant on the link answers 410.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Case {
+    /// A stored link as it is.
+    pub fn of_link(link: &Link) -> Self {
+        Case {
+            landing: link.landing.clone(),
+            shop_type: link.shop_type,
+            link_kind: link.landing.link_kind,
+            category: link.category.clone(),
+            creator: link.creator.clone(),
+            placement: link.placement,
+            facts: link.facts.clone(),
+            code: link.code.as_str().to_owned(),
+            state: link.state,
+            expires_at: link.expires_at,
+        }
+    }
+
+    /// A landing nobody has stored: nothing else is known.
+    pub fn of_landing(landing: Landing) -> Self {
+        Case {
+            shop_type: ShopType::Unknown,
+            link_kind: landing.link_kind,
+            landing,
+            category: None,
+            creator: None,
+            placement: Placement::default(),
+            facts: Vec::new(),
+            code: String::new(),
+            state: LinkState::Active,
+            expires_at: None,
+        }
+    }
+
+    fn ended(&self, at: Timestamp) -> Option<Reason> {
+        match self.state {
+            LinkState::Disabled => Some(Reason::LinkDisabled),
+            LinkState::Active if self.expires_at.is_some_and(|end| at >= end) => Some(Reason::LinkExpired),
+            LinkState::Active => None,
+        }
+    }
+}
+
+/// Decides `case` at `at`, with the trace. The visitor is not known here, so an opening in stages by visitor counts only
+/// once it is open to all.
+pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestamp) -> Explained {
+    let mut explained = Explained {
+        outcome: Outcome::Deny,
+        reason: Reason::NoAgreement,
+        agreement: None,
+        policy_version: policy.version().to_string(),
+        at,
+        valid_until: None,
+        landing: LandingView::new(&case.landing, case.shop_type, case.link_kind, words),
+        trace: Vec::new(),
+    };
+    if let Some(reason) = case.ended(at) {
+        explained.reason = reason;
+        return explained;
+    }
+    let carried = carried(&case.facts);
+    let facts = Facts {
+        platform: case.placement.platform,
+        surface: case.placement.surface,
+        marketplace: case.landing.marketplace,
+        shop_type: case.shop_type,
+        link_kind: case.link_kind,
+        category: case.category.as_deref().unwrap_or_default(),
+        creator: case.creator.as_deref().unwrap_or_default(),
+        shop: case.landing.shop.as_deref().unwrap_or_default(),
+        item: case.landing.item.as_deref().unwrap_or_default(),
+        carried: &carried,
+        link: &case.code,
+        visitor: 0,
+    };
+    let found = policy::explain(policy, &facts, at);
+    let allowed = found.decision.is_allow();
+    explained.outcome = if allowed { Outcome::Allow } else { Outcome::Deny };
+    explained.reason = found.decision.reason();
+    explained.agreement = found.decision.agreement().map(|agreement| agreement.id.to_string());
+    explained.trace = found.trace;
+    explained.valid_until = match (found.valid_until, case.expires_at) {
+        (until, None) => until,
+        // An allow ends with the link; a refusal ends only if the policy opens before that.
+        (until, Some(end)) if allowed => Some(until.map_or(end, |until| until.min(end))),
+        (until, Some(end)) => until.filter(|until| *until < end),
+    };
+    explained
+}
+
+/// Facts as the policy reads them: sorted, `name` or `!name`, one space between.
+fn carried(facts: &[Fact]) -> String {
+    let mut facts: Vec<&Fact> = facts.iter().collect();
+    facts.sort();
+    let words: Vec<String> =
+        facts.into_iter().map(|fact| format!("{}{}", if fact.carried { "" } else { "!" }, fact.name)).collect();
+    words.join(" ")
+}
+
+/// The fields of a question.
+pub const FIELDS: [&str; 10] =
+    ["platform", "surface", "url", "code", "at", "shop_type", "link_kind", "category", "creator", "facts"];
+
+/// A question as somebody asks it: the body of `POST /v1/decide`, or the arguments of `explain`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DecideRequest {
+    /// Where the click happens.
+    pub platform: Option<String>,
+    /// The spot there.
+    pub surface: Option<String>,
+    /// A marketplace's link; this or `code`.
+    pub url: Option<String>,
+    /// The code of a stored link; this or `url`.
+    pub code: Option<String>,
+    /// The instant asked about; now when left out.
+    pub at: Option<String>,
+    /// Who runs the shop.
+    pub shop_type: Option<String>,
+    /// What the link leads to.
+    pub link_kind: Option<String>,
+    /// The goods' category.
+    pub category: Option<String>,
+    /// The creator.
+    pub creator: Option<String>,
+    /// Facts the link carries.
+    pub facts: Option<BTreeMap<String, bool>>,
+    /// What could not even be read; [`DecideRequest::check`] reports it with the rest.
+    pub misread: Vec<FieldFault>,
+}
+
+/// What a question is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// A link that is to be found by its code.
+    Code(String),
+    /// A landing.
+    Landing(Box<Landing>),
+}
+
+/// A checked question.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// What it is about.
+    pub subject: Subject,
+    /// The instant asked about.
+    pub at: Timestamp,
+    platform: Option<PlatformId>,
+    surface: Option<Surface>,
+    shop_type: Option<ShopType>,
+    link_kind: Option<LinkKind>,
+    category: Option<Box<str>>,
+    creator: Option<Box<str>>,
+    facts: Option<Vec<Fact>>,
+}
+
+impl Question {
+    /// `case` with whatever this question states put over it.
+    #[must_use]
+    pub fn over(&self, mut case: Case) -> Case {
+        case.placement.platform = self.platform.or(case.placement.platform);
+        case.placement.surface = self.surface.or(case.placement.surface);
+        case.shop_type = self.shop_type.unwrap_or(case.shop_type);
+        case.link_kind = self.link_kind.unwrap_or(case.link_kind);
+        case.category = self.category.clone().or(case.category);
+        case.creator = self.creator.clone().or(case.creator);
+        case.facts = self.facts.clone().unwrap_or(case.facts);
+        case
+    }
+}
+
+impl DecideRequest {
+    /// Reads a JSON object. Never fails: what cannot be read is kept for [`DecideRequest::check`] to report.
+    pub fn read(value: &Value) -> Self {
+        let mut fields = Fields::new(value, &FIELDS);
+        let mut request = DecideRequest {
+            platform: fields.text("platform"),
+            surface: fields.text("surface"),
+            url: fields.text("url"),
+            code: fields.text("code"),
+            at: fields.text("at"),
+            shop_type: fields.text("shop_type"),
+            link_kind: fields.text("link_kind"),
+            category: fields.text("category"),
+            creator: fields.text("creator"),
+            facts: fields.facts("facts"),
+            misread: Vec::new(),
+        };
+        request.misread = fields.faults;
+        request
+    }
+
+    /// The question this asks. Placement may be left out only for a stored link, which has its own.
+    ///
+    /// # Errors
+    /// Every fault of it.
+    pub fn check(&self, words: &Vocabulary, now: Timestamp) -> Result<Question, Vec<FieldFault>> {
+        let mut checks = Checks::new(words, self.misread.clone());
+        let misread = |field: &str| self.misread.iter().any(|fault| fault.field == field);
+        let subject = match (&self.url, &self.code) {
+            (Some(url), None) => checks.url(url).map(|landing| Subject::Landing(Box::new(landing))),
+            (None, Some(code)) => Some(Subject::Code(code.clone())),
+            (Some(_), Some(code)) => {
+                checks.fault("code", code, "url_and_code", "give either `url` or `code`, not both");
+                None
+            }
+            (None, None) => {
+                if !misread("url") && !misread("code") {
+                    checks.fault("url", "", "missing", "give `url`, a marketplace's link, or `code`, a stored link's");
+                }
+                None
+            }
+        };
+        if self.code.is_none() && !misread("code") {
+            for (field, value) in [("platform", &self.platform), ("surface", &self.surface)] {
+                if value.is_none() && !misread(field) {
+                    checks.fault(field, "", "missing", "is missing: say where the click happens");
+                }
+            }
+        }
+        let platform = self.platform.as_deref().and_then(|text| checks.platform("platform", text));
+        let surface = self.surface.as_deref().and_then(|text| checks.surface(text));
+        let shop_type = self.shop_type.as_deref().and_then(|text| checks.shop_type(text));
+        let link_kind = self.link_kind.as_deref().and_then(|text| checks.link_kind(text));
+        let category = self.category.as_deref().and_then(|text| checks.label("category", text));
+        let creator = self.creator.as_deref().and_then(|text| checks.label("creator", text));
+        let facts = self.facts.as_ref().map(|facts| checks.facts(facts));
+        let at = self.at.as_deref().map_or(Some(now), |text| checks.instant("at", text));
+        match (subject, at) {
+            (Some(subject), Some(at)) if checks.faults.is_empty() => {
+                Ok(Question { subject, at, platform, surface, shop_type, link_kind, category, creator, facts })
+            }
+            _ => Err(checks.faults),
+        }
+    }
+}

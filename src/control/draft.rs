@@ -1,0 +1,203 @@
+//! A link as somebody asks for it, before anything is checked: the body of `POST /v1/links` and a row of the command
+//! line's `link import`. One check says everything that is wrong with it. Never stores it, and knows nothing of HTTP.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::checks::Checks;
+use super::fields::{FieldFault, Fields};
+use crate::catalog::NewLink;
+use crate::domain::code::{BadCode, Code};
+use crate::domain::link::Placement;
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{ShopType, Vocabulary};
+
+/// The fields of a draft.
+pub const FIELDS: [&str; 11] = [
+    "url",
+    "platform",
+    "surface",
+    "creator",
+    "slug",
+    "expires_at",
+    "tags",
+    "alternates",
+    "shop_type",
+    "category",
+    "facts",
+];
+
+/// A link to be issued, in the words of whoever asks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LinkDraft {
+    /// The marketplace's link, alone.
+    pub url: Option<String>,
+    /// The platform it is bound to.
+    pub platform: Option<String>,
+    /// The surface it is bound to.
+    pub surface: Option<String>,
+    /// Who issues it.
+    pub creator: Option<String>,
+    /// The code it is to have.
+    pub slug: Option<String>,
+    /// From this instant on it answers 410.
+    pub expires_at: Option<String>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// How many alternates were given; none is supported yet.
+    pub alternates: usize,
+    /// Who runs the shop.
+    pub shop_type: Option<String>,
+    /// The goods' category.
+    pub category: Option<String>,
+    /// Facts the link carries (`true`) or is known not to (`false`).
+    pub facts: BTreeMap<String, bool>,
+    /// What could not even be read: wrong types and unknown fields. [`LinkDraft::check`] reports them with the rest.
+    pub misread: Vec<FieldFault>,
+}
+
+impl LinkDraft {
+    /// Reads a JSON object. Never fails: what cannot be read is kept for [`LinkDraft::check`] to report.
+    pub fn read(value: &Value) -> Self {
+        let mut fields = Fields::new(value, &FIELDS);
+        let mut draft = LinkDraft {
+            url: fields.text("url"),
+            platform: fields.text("platform"),
+            surface: fields.text("surface"),
+            creator: fields.text("creator"),
+            slug: fields.text("slug"),
+            expires_at: fields.text("expires_at"),
+            tags: fields.texts("tags").unwrap_or_default(),
+            alternates: fields.list_len("alternates"),
+            shop_type: fields.text("shop_type"),
+            category: fields.text("category"),
+            facts: fields.facts("facts").unwrap_or_default(),
+            misread: Vec::new(),
+        };
+        draft.misread = fields.faults;
+        draft
+    }
+
+    /// The link this asks for.
+    ///
+    /// # Errors
+    /// Every fault of the draft.
+    pub fn check(&self, words: &Vocabulary, now: Timestamp) -> Result<NewLink, Vec<FieldFault>> {
+        let mut checks = Checks::new(words, self.misread.clone());
+        let landing = match &self.url {
+            Some(url) => checks.url(url),
+            None => {
+                if !checks.faults.iter().any(|fault| fault.field == "url") {
+                    checks.fault(
+                        "url",
+                        "",
+                        "missing",
+                        "is missing: give the marketplace's link, starting with https://",
+                    );
+                }
+                None
+            }
+        };
+        if self.alternates > 0 {
+            let shown = format!("a list of {}", self.alternates);
+            let problem = "alternates are not supported yet, they come with smart links: leave them out";
+            checks.fault("alternates", &shown, "not_supported", problem);
+        }
+        let placement = Placement {
+            platform: self.platform.as_deref().and_then(|text| checks.platform("platform", text)),
+            surface: self.surface.as_deref().and_then(|text| checks.surface(text)),
+        };
+        let slug = self.slug.as_deref().and_then(|text| match Code::parse(text) {
+            Ok(code) => Some(code),
+            Err(fault) => {
+                let code = match fault {
+                    BadCode::Length(..) => "slug_length",
+                    BadCode::Character(..) => "slug_character",
+                    BadCode::Reserved(_) => "slug_reserved",
+                };
+                checks.fault("slug", text, code, fault.to_string());
+                None
+            }
+        });
+        let shop_type = self.shop_type.as_deref().and_then(|text| checks.shop_type(text));
+        let category = self.category.as_deref().and_then(|text| checks.label("category", text));
+        let creator = self.creator.as_deref().and_then(|text| checks.label("creator", text));
+        let facts = checks.facts(&self.facts);
+        let tags = checks.tags(&self.tags);
+        let expires_at = self.expires_at.as_deref().and_then(|text| checks.expiry(text, now));
+        match landing {
+            Some(landing) if checks.faults.is_empty() => Ok(NewLink {
+                slug,
+                landing,
+                shop_type: shop_type.unwrap_or(ShopType::Unknown),
+                category,
+                creator,
+                placement,
+                facts,
+                tags,
+                expires_at,
+                created_at: now,
+            }),
+            _ => Err(checks.faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_669_823_999_999);
+
+    fn check(value: &Value) -> Result<NewLink, Vec<FieldFault>> {
+        LinkDraft::read(value).check(&Vocabulary::default(), NOW)
+    }
+
+    #[test]
+    fn a_whole_draft_becomes_a_link() {
+        let new = check(&json!({
+            "url": " https://item.jd.com/100012043978.html ", "platform": "kuaishou", "surface": "live_cart",
+            "creator": "c1", "slug": "double-11", "expires_at": "2022-12-31", "tags": ["双十一"], "alternates": [],
+            "shop_type": "self_operated", "category": "phones", "facts": {"xingtu_order": "XT-77", "gift": false},
+        }))
+        .unwrap();
+        assert_eq!(new.landing.item.as_deref(), Some("100012043978"));
+        assert_eq!(new.slug.unwrap().as_str(), "double-11");
+        assert_eq!(new.facts.iter().map(|fact| fact.carried).collect::<Vec<_>>(), [false, true]);
+        let bare = check(&json!({"url": "https://item.jd.com/1.html"})).unwrap();
+        assert_eq!((bare.shop_type, bare.creator, bare.placement), (ShopType::Unknown, None, Placement::default()));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let faults = check(&json!({
+            "url": "https://item.jd.com@evil.test/", "platform": "kuaishuo", "surface": 7, "creator": "a b",
+            "slug": "x", "expires_at": "2020-01-01", "tags": [""], "alternates": [{"url": "https://item.jd.com/2.html"}],
+            "shop_type": "mall", "category": "!x", "facts": {"a b": true}, "colour": "red",
+        }))
+        .unwrap_err();
+        let mut named: Vec<_> = faults.iter().map(|fault| (&*fault.field, fault.code)).collect();
+        named.sort_unstable();
+        let mut expected = vec![
+            ("alternates", "not_supported"),
+            ("category", "leading_mark"),
+            ("colour", "unknown_field"),
+            ("creator", "white_space"),
+            ("expires_at", "in_the_past"),
+            ("facts.a b", "white_space"),
+            ("platform", "unknown_name"),
+            ("shop_type", "unknown_name"),
+            ("slug", "slug_length"),
+            ("surface", "wrong_type"),
+            ("tags[0]", "empty"),
+            ("url", "userinfo"),
+        ];
+        expected.sort_unstable();
+        assert_eq!(named, expected);
+        assert_eq!(check(&json!({"url": 5})).unwrap_err().len(), 1, "a wrong type is not also missing");
+        assert_eq!(check(&json!({})).unwrap_err()[0].code, "missing");
+    }
+}

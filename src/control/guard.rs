@@ -1,0 +1,132 @@
+//! Who is asking, and what that role may do. A key is looked up at every request, so that revoking one counts at once.
+//! Never keeps a key's text beyond the look-up.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::api::Api;
+use super::decision::Case;
+use super::keys::{KeyError, KeyText, Role};
+use super::problem::ApiError;
+use crate::catalog::store::LinkQuery;
+use crate::domain::link::Link;
+use crate::domain::vocabulary::{PlatformId, Vocabulary};
+
+/// Whoever a valid key speaks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// In which role.
+    pub role: Role,
+    /// The creator, platform or shop; none: every one of that sort.
+    pub scope: Option<String>,
+}
+
+/// Lets a request through to a route of these roles, with its [`Caller`] put beside it.
+pub(super) async fn guard(
+    State((api, roles)): State<(Arc<Api>, &'static [Role])>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = caller(&api, request.headers()).await?;
+    if !roles.contains(&caller.role) {
+        let allowed = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(ApiError::Forbidden(format!("a {} key may not do this: use a key of {allowed}", caller.role)));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (given.next().ok_or(ApiError::NoKey)?, given.next()) else { return Err(ApiError::BadKey) };
+    let (scheme, text) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(ApiError::BadKey)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(ApiError::NoKey);
+    }
+    let key = KeyText::parse(text.trim()).ok_or(ApiError::BadKey)?;
+    match api.state.keys.find(key.hash()).await {
+        Ok(Some(record)) if record.revoked_at.is_none() => Ok(Caller { role: record.role, scope: record.scope }),
+        Ok(_) => Err(ApiError::BadKey),
+        Err(error @ KeyError::Unreadable { .. }) => {
+            tracing::error!(%error, "control API: keys");
+            Err(ApiError::BadKey)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Caller {
+    fn bound_to(&self, role: Role) -> Option<&str> {
+        if self.role == role { self.scope.as_deref() } else { None }
+    }
+
+    /// The platform this caller alone speaks for. A scope this process does not know fits nothing.
+    fn own_platform(&self, words: &Vocabulary) -> Option<Option<PlatformId>> {
+        self.bound_to(Role::Platform).map(|scope| words.platform(scope))
+    }
+
+    /// The creator a new link gets: the caller's own where it speaks for one.
+    pub(super) fn creator_of_new(&self, asked: Option<String>) -> Result<Option<String>, ApiError> {
+        match (self.bound_to(Role::Creator), asked) {
+            (None, asked) => Ok(asked),
+            (Some(own), None) => Ok(Some(own.to_owned())),
+            (Some(own), Some(asked)) if asked == own => Ok(Some(asked)),
+            (Some(own), Some(_)) => Err(not_yours(own)),
+        }
+    }
+
+    /// Whether this caller may see a link (and change it, where its role may change links at all).
+    pub(super) fn may_see(&self, link: &Link, words: &Vocabulary) -> Result<(), ApiError> {
+        if let Some(own) = self.bound_to(Role::Creator)
+            && link.creator.as_deref() != Some(own)
+        {
+            return Err(not_yours(own));
+        }
+        if let Some(own) = self.own_platform(words)
+            && (own.is_none() || link.placement.platform != own)
+        {
+            return Err(self.other_platform());
+        }
+        Ok(())
+    }
+
+    /// Narrows a list to what this caller may see; asking for someone else's is refused.
+    pub(super) fn narrow(&self, query: &mut LinkQuery, words: &Vocabulary) -> Result<(), ApiError> {
+        query.creator = self.creator_of_new(query.creator.take())?;
+        if let Some(own) = self.own_platform(words) {
+            if own.is_none() || query.platform.is_some_and(|asked| Some(asked) != own) {
+                return Err(self.other_platform());
+            }
+            query.platform = own;
+        }
+        Ok(())
+    }
+
+    /// Whether this caller may ask about a case; a creator asks for itself, a platform for itself.
+    pub(super) fn may_ask(&self, case: &mut Case, words: &Vocabulary) -> Result<(), ApiError> {
+        let asked = case.creator.take().map(String::from);
+        case.creator = self.creator_of_new(asked)?.map(Into::into);
+        match self.own_platform(words) {
+            Some(own) if own.is_none() || case.placement.platform != own => Err(self.other_platform()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether agreements of this platform may be shown.
+    pub(super) fn may_read_agreements(&self, platform: PlatformId, words: &Vocabulary) -> bool {
+        self.own_platform(words).is_none_or(|own| own == Some(platform))
+    }
+
+    fn other_platform(&self) -> ApiError {
+        let own = self.scope.as_deref().unwrap_or_default();
+        ApiError::Forbidden(format!("this key speaks for the platform `{own}` only: use a key of the other platform"))
+    }
+}
+
+fn not_yours(own: &str) -> ApiError {
+    ApiError::Forbidden(format!("this key speaks for the creator `{own}` only: use a key of the other creator"))
+}

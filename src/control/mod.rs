@@ -1,0 +1,59 @@
+//! The control room: the JSON API under `/v1`, the keys that open it, and the endpoints of operations.
+//!
+//! Routers only: listening, TLS and bounds of connections are the edge's. Every change goes to the store first. Never on
+//! the path of a click, and never decides one: it asks the same policy functions a live click does.
+//!
+//! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
+//! - [`draft`], [`change`], [`decision`]: what is asked for, checked without HTTP, for the command line as well;
+//! - [`fields`], [`checks`]: reading and checking with every fault at once;
+//! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`ops`]: metrics and readiness.
+
+pub mod answer;
+pub mod api;
+pub mod change;
+pub mod checks;
+pub mod codes;
+pub mod decision;
+pub mod draft;
+pub mod fields;
+pub mod guard;
+pub mod keys;
+pub mod ops;
+pub mod problem;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use api::router;
+pub use ops::{OpsState, ops_router};
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::domain::click_id::ClickKey;
+use crate::domain::vocabulary::Vocabulary;
+use crate::policies::Policies;
+use keys::KeyStore;
+
+/// Everything the API needs.
+#[derive(Clone)]
+pub struct ControlState {
+    /// Links.
+    pub catalog: Catalog,
+    /// The policy in force.
+    pub policies: Arc<Policies>,
+    /// Keys of callers.
+    pub keys: Arc<dyn KeyStore>,
+    /// Time.
+    pub clock: Clock,
+    /// Names.
+    pub words: Arc<Vocabulary>,
+    /// The secret of click ids.
+    pub click_key: ClickKey,
+    /// Where this node's journal is, for looking up hops.
+    pub journal_dir: PathBuf,
+    /// What short links begin with, e.g. `https://go.example`.
+    pub public_url: String,
+    /// This gateway's name.
+    pub node: String,
+}

@@ -1,0 +1,300 @@
+//! How the API refuses: one enum, and the one place where it becomes HTTP (RFC 9457 `application/problem+json`).
+//!
+//! Titles are Chinese first, then English; the detail names the mend. Never shows what a database or disk said: that is
+//! logged for operators.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::codes::NoRandomness;
+use super::fields::FieldFault;
+use super::keys::KeyError;
+use crate::catalog::store::StoreError;
+use crate::domain::code::Code;
+use crate::journal::read::ReadError;
+
+/// The most bytes of a request's body.
+pub const MOST_BODY: usize = 64 << 10;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub enum ApiError {
+    /// No `Authorization: Bearer`.
+    NoKey,
+    /// A key that opens nothing, or no longer.
+    BadKey,
+    /// A good key that may not do this; the text says which may.
+    Forbidden(String),
+    /// No such path.
+    NoSuchRoute,
+    /// Another method is used on this path; the router adds `Allow`.
+    WrongMethod,
+    /// No JSON: where and what.
+    BadJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What the parser says.
+        what: String,
+    },
+    /// Over [`MOST_BODY`].
+    BodyTooLarge,
+    /// It did not arrive in time.
+    BodyTooSlow,
+    /// It broke off.
+    BodyBroken,
+    /// Every fault of the request.
+    Invalid(Vec<FieldFault>),
+    /// Another link has this slug.
+    SlugTaken(Code),
+    /// The link was changed since the caller read it; the revision it has now.
+    Stale(i64),
+    /// No link has this code.
+    UnknownLink,
+    /// A click id that was not issued here.
+    ForeignClick,
+    /// A click id of ours that is not in the log.
+    UnknownHop,
+    /// As many look-ups as may be are under way.
+    Busy,
+    /// Eight drawn codes were all taken.
+    NoFreeCode,
+    /// No random bytes.
+    NoRandomness(NoRandomness),
+    /// The link store.
+    Links(StoreError),
+    /// The key store.
+    Keys(KeyError),
+    /// The journal.
+    Journal(ReadError),
+    /// A fault of this program.
+    Internal(String),
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        ApiError::Links(error)
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        ApiError::Keys(error)
+    }
+}
+
+impl From<NoRandomness> for ApiError {
+    fn from(error: NoRandomness) -> Self {
+        ApiError::NoRandomness(error)
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        ApiError::Journal(error)
+    }
+}
+
+impl From<Vec<FieldFault>> for ApiError {
+    fn from(faults: Vec<FieldFault>) -> Self {
+        ApiError::Invalid(faults)
+    }
+}
+
+/// What a refusal says: its name in `type`, its status, its title in both languages, and its detail.
+struct Words(&'static str, StatusCode, &'static str, String);
+
+impl ApiError {
+    fn words(&self) -> Words {
+        use StatusCode as S;
+        let plain = |name, status, title, detail: &str| Words(name, status, title, detail.to_owned());
+        match self {
+            ApiError::NoKey => plain(
+                "no_key",
+                S::UNAUTHORIZED,
+                "需要密钥 / Key required",
+                "send the header `Authorization: Bearer hk_…`; `hopgate key create` makes a key",
+            ),
+            ApiError::BadKey => plain(
+                "bad_key",
+                S::UNAUTHORIZED,
+                "密钥无效 / Key not valid",
+                "this key is not known or was revoked: ask ops for another",
+            ),
+            ApiError::Forbidden(detail) => plain("forbidden", S::FORBIDDEN, "没有权限 / Not allowed", detail),
+            ApiError::NoSuchRoute => plain(
+                "no_such_route",
+                S::NOT_FOUND,
+                "没有这个接口 / No such path",
+                "nothing answers here: /openapi.json lists every path",
+            ),
+            ApiError::WrongMethod => plain(
+                "wrong_method",
+                S::METHOD_NOT_ALLOWED,
+                "请求方法不支持 / Method not allowed",
+                "use one of the methods in the Allow header",
+            ),
+            ApiError::BadJson { line, column, what } => Words(
+                "bad_json",
+                S::BAD_REQUEST,
+                "JSON 格式错误 / Not JSON",
+                format!("line {line}, column {column}: {what}"),
+            ),
+            ApiError::BodyTooLarge => Words(
+                "body_too_large",
+                S::PAYLOAD_TOO_LARGE,
+                "请求体过大 / Body too large",
+                format!("send at most {MOST_BODY} bytes"),
+            ),
+            ApiError::BodyTooSlow => plain(
+                "body_too_slow",
+                S::REQUEST_TIMEOUT,
+                "请求体接收超时 / Body too slow",
+                "the body did not arrive within 10 seconds: send it again",
+            ),
+            ApiError::BodyBroken => plain(
+                "body_broken",
+                S::BAD_REQUEST,
+                "请求体不完整 / Body incomplete",
+                "the body broke off: send it again",
+            ),
+            ApiError::Invalid(faults) => invalid(faults),
+            ApiError::SlugTaken(code) => Words(
+                "slug_taken",
+                S::CONFLICT,
+                "短码已被占用 / Slug taken",
+                format!("`{code}` belongs to another link: choose another slug, or leave it out to have one drawn"),
+            ),
+            ApiError::Stale(current) => Words(
+                "stale",
+                S::PRECONDITION_FAILED,
+                "链接已被修改 / Link was changed",
+                format!("the link has revision {current} now: read it again, then send the change with that revision"),
+            ),
+            ApiError::UnknownLink => {
+                plain("unknown_link", S::NOT_FOUND, "链接不存在 / No such link", "no link has this code: check it")
+            }
+            ApiError::ForeignClick => plain(
+                "foreign_click_id",
+                S::NOT_FOUND,
+                "点击编号不是本网关签发 / Click id not issued here",
+                "this click id was not issued here, or was altered: check it",
+            ),
+            ApiError::UnknownHop => plain(
+                "unknown_hop",
+                S::NOT_FOUND,
+                "没有该点击记录 / No such hop",
+                "this click id is sound, but its hop is not in this node's journal: ask the node that issued it",
+            ),
+            ApiError::Busy => plain(
+                "busy",
+                S::SERVICE_UNAVAILABLE,
+                "查询繁忙 / Busy",
+                "as many look-ups as may be are under way: try again in a second",
+            ),
+            ApiError::NoFreeCode => plain(
+                "no_free_code",
+                S::INTERNAL_SERVER_ERROR,
+                "无法生成短码 / No free code",
+                "eight drawn codes were taken: the machine's random source is broken; a chosen slug still works",
+            ),
+            ApiError::NoRandomness(_) => plain(
+                "no_randomness",
+                S::SERVICE_UNAVAILABLE,
+                "随机数不可用 / No randomness",
+                "the machine gave no random bytes: try again in a second",
+            ),
+            ApiError::Links(StoreError::Unreadable { code, .. }) => Words(
+                "unreadable_link",
+                S::INTERNAL_SERVER_ERROR,
+                "链接数据异常 / Link not readable",
+                format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
+            ),
+            ApiError::Links(_) | ApiError::Keys(_) => plain(
+                "store_unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "存储暂不可用 / Store not available",
+                "the database does not answer; clicks go on. Try again in a second. If this was a change, read the link \
+                 first: it may have been stored",
+            ),
+            ApiError::Journal(_) => plain(
+                "journal_unreadable",
+                S::INTERNAL_SERVER_ERROR,
+                "点击日志无法读取 / Journal not readable",
+                "the hop log could not be read: ask ops, the log says why",
+            ),
+            ApiError::Internal(_) => plain(
+                "internal",
+                S::INTERNAL_SERVER_ERROR,
+                "内部错误 / Internal error",
+                "this is a fault of hopgate: the log says more",
+            ),
+        }
+    }
+
+    /// What operators need to know and callers must not.
+    fn log(&self) {
+        match self {
+            ApiError::Links(error) => tracing::error!(%error, "control API: links"),
+            ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
+            ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
+            ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),
+            ApiError::Internal(what) => tracing::error!(%what, "control API: a fault of this program"),
+            _ => {}
+        }
+    }
+}
+
+fn invalid(faults: &[FieldFault]) -> Words {
+    let detail = match faults {
+        [one] if one.field.is_empty() => one.problem.clone(),
+        [one] => format!("{one}"),
+        many => format!("{} fields need mending: see errors", many.len()),
+    };
+    let (name, title) = match faults {
+        [one] if one.field == "url" => ("bad_url", "链接地址不可用 / URL not usable"),
+        _ => ("invalid", "请求内容有误 / Request not valid"),
+    };
+    Words(name, StatusCode::UNPROCESSABLE_ENTITY, title, detail)
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let Words(name, status, title, detail) = self.words();
+        let mut body = json!({
+            "type": format!("urn:hopgate:problem:{name}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        match &self {
+            ApiError::Invalid(faults) => body["errors"] = json!(faults),
+            ApiError::Stale(current) => body["current"] = json!(current),
+            ApiError::BadJson { line, column, .. } => {
+                body["line"] = json!(line);
+                body["column"] = json!(column);
+            }
+            _ => {}
+        }
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        let mut set = |name, value| drop(headers.insert(name, HeaderValue::from_static(value)));
+        set(header::CONTENT_TYPE, "application/problem+json");
+        set(header::CACHE_CONTROL, "no-store");
+        if status == StatusCode::UNAUTHORIZED {
+            set(header::WWW_AUTHENTICATE, "Bearer");
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            set(header::RETRY_AFTER, "1");
+        }
+        if let ApiError::Stale(current) = &self
+            && let Ok(tag) = HeaderValue::try_from(format!("\"{current}\""))
+        {
+            headers.insert(header::ETAG, tag);
+        }
+        response
+    }
+}
