@@ -1,5 +1,5 @@
 //! Clicks over real sockets: what a visitor gets, what is recorded, what the window says to the millisecond.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

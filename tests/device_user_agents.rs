@@ -1,6 +1,5 @@
 //! User-Agents against a golden file, and the cost of reading one.
-
-#![allow(clippy::expect_used)] // A failed expectation is the test's verdict.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Instant;
 

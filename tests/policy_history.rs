@@ -1,4 +1,5 @@
 //! The shipped cooperation history, answered as it happened: one millisecond before and at every boundary.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The compiled policy against an independent slow evaluator written straight from the rules: the same outcome, reason
 //! and agreement for every click. `HOPGATE_MODEL_CASES` sets the number of random sets (each is asked 40 times).
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use hopgate::domain::policy::{
     Agreement, Conditions, Decision, Effect, Facts, PairDefault, PolicySet, Reason, Rollout, Step, StickTo, Version,

@@ -277,9 +277,10 @@ impl App {
             journal: Arc::clone(&stats),
             metrics,
             draining: Arc::clone(&draining),
+            started_at: clock.now(),
             clock,
             node: settings.node.clone(),
-            mode: settings.journal.mode.as_str().to_owned(),
+            mode: settings.journal.mode,
         };
         {
             let _inside = runtime.enter();

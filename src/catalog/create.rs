@@ -1,7 +1,7 @@
 //! Issuing links: a code for each, the store first, memory before the caller is answered. Draws no randomness itself.
 
 use super::Catalog;
-use super::store::{InsertOutcome, StoreError, tidy_facts};
+use super::store::{InsertOutcome, LinkStore, StoreError, tidy_facts};
 use crate::domain::code::Code;
 use crate::domain::link::{Fact, Link, LinkState, Placement};
 use crate::domain::marketplace::Landing;
@@ -70,6 +70,56 @@ impl NewLink {
     }
 }
 
+/// Issues links in a store; one answer per link, in order. `draw` gives codes from a CSPRNG. For a store without a
+/// catalog before it (the command line); a catalog's own [`Catalog::create`] keeps memory in step.
+///
+/// # Errors
+/// [`StoreError`] when the store failed before any link was stored.
+pub async fn issue(
+    store: &dyn LinkStore,
+    links: Vec<NewLink>,
+    mut draw: impl FnMut() -> Code + Send,
+) -> Result<Vec<Created>, StoreError> {
+    let mut answers = vec![Created::NoFreeCode; links.len()];
+    let mut chosen = Vec::with_capacity(links.len());
+    let mut waiting = Vec::with_capacity(links.len());
+    for (place, mut new) in links.into_iter().enumerate() {
+        let slug = new.slug.take();
+        chosen.push(slug.is_some());
+        let code = slug.unwrap_or_else(&mut draw);
+        waiting.push((place, new.with_code(code)));
+    }
+    for round in 0..DRAWS {
+        if waiting.is_empty() {
+            break;
+        }
+        let outcomes = match store.insert(waiting.iter().map(|(_, link)| link.clone()).collect()).await {
+            Ok(outcomes) => outcomes,
+            Err(error) if round == 0 => return Err(error),
+            Err(error) => {
+                waiting.iter().for_each(|(place, _)| answers[*place] = Created::Failed(error.clone()));
+                break;
+            }
+        };
+        let mut again = Vec::new();
+        for ((place, mut link), outcome) in waiting.into_iter().zip(outcomes) {
+            match outcome {
+                InsertOutcome::Stored { revision } => {
+                    link.revision = revision;
+                    answers[place] = Created::Stored(Box::new(link));
+                }
+                InsertOutcome::CodeTaken if chosen[place] => answers[place] = Created::CodeTaken(link.code),
+                InsertOutcome::CodeTaken => {
+                    link.code = draw();
+                    again.push((place, link));
+                }
+            }
+        }
+        waiting = again;
+    }
+    Ok(answers)
+}
+
 impl Catalog {
     /// Issues links; one answer per link, in order. `draw` gives codes from a CSPRNG.
     ///
@@ -78,62 +128,24 @@ impl Catalog {
     pub async fn create(
         &self,
         links: Vec<NewLink>,
-        mut draw: impl FnMut() -> Code + Send,
+        draw: impl FnMut() -> Code + Send,
     ) -> Result<Vec<Created>, StoreError> {
-        let mut answers = vec![Created::NoFreeCode; links.len()];
-        let mut chosen = Vec::with_capacity(links.len());
-        let mut waiting = Vec::with_capacity(links.len());
-        for (place, mut new) in links.into_iter().enumerate() {
-            let slug = new.slug.take();
-            chosen.push(slug.is_some());
-            let code = slug.unwrap_or_else(&mut draw);
-            waiting.push((place, new.with_code(code)));
-        }
-        for round in 0..DRAWS {
-            if waiting.is_empty() {
-                break;
-            }
-            let outcomes = match self.0.store.insert(waiting.iter().map(|(_, link)| link.clone()).collect()).await {
-                Ok(outcomes) => outcomes,
-                Err(error) if round == 0 => return Err(error),
-                Err(error) => {
-                    waiting.iter().for_each(|(place, _)| answers[*place] = Created::Failed(error.clone()));
-                    break;
+        let answers = issue(&*self.0.store, links, draw).await?;
+        let mut scratch = Vec::with_capacity(256);
+        // One insert is one transaction without a gap in its revisions: a run of them is one stretch.
+        let mut run: Option<(i64, i64)> = None;
+        for answer in &answers {
+            let Created::Stored(link) = answer else { continue };
+            self.0.map.put(link, &mut scratch);
+            run = match run {
+                Some((first, last)) if last + 1 == link.revision => Some((first, link.revision)),
+                ended => {
+                    ended.into_iter().for_each(|(first, last)| self.seen().note(first, last));
+                    Some((link.revision, link.revision))
                 }
             };
-            waiting = self.settle(waiting, &outcomes, &chosen, &mut answers);
-            waiting.iter_mut().for_each(|(_, link)| link.code = draw());
         }
+        run.into_iter().for_each(|(first, last)| self.seen().note(first, last));
         Ok(answers)
-    }
-
-    /// Takes over what the store said of `waiting`; gives back what needs another code.
-    fn settle(
-        &self,
-        waiting: Vec<(usize, Link)>,
-        outcomes: &[InsertOutcome],
-        chosen: &[bool],
-        answers: &mut [Created],
-    ) -> Vec<(usize, Link)> {
-        let mut scratch = Vec::with_capacity(256);
-        let mut again = Vec::new();
-        let (mut first, mut last) = (i64::MAX, 0);
-        for ((place, mut link), outcome) in waiting.into_iter().zip(outcomes) {
-            match outcome {
-                InsertOutcome::Stored { revision } => {
-                    link.revision = *revision;
-                    (first, last) = (first.min(*revision), last.max(*revision));
-                    self.0.map.put(&link, &mut scratch);
-                    answers[place] = Created::Stored(Box::new(link));
-                }
-                InsertOutcome::CodeTaken if chosen[place] => answers[place] = Created::CodeTaken(link.code),
-                InsertOutcome::CodeTaken => again.push((place, link)),
-            }
-        }
-        // One insert is one transaction, so its revisions have no gap.
-        if first <= last {
-            self.seen().note(first, last);
-        }
-        again
     }
 }

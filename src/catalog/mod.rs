@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 pub use cold::FetchError;
-pub use create::{Created, NewLink};
+pub use create::{Created, NewLink, issue};
 pub use load::{LoadOptions, LoadProgress};
 
 use crate::domain::link::{Link, LinkView};

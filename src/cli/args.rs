@@ -135,7 +135,7 @@ pub struct Explain {
 #[derive(Subcommand, Debug)]
 pub enum Link {
     /// Issue one link.
-    Create(LinkCreate),
+    Create(Box<LinkCreate>),
     /// Issue many: all of them, or none when any has a fault.
     Import(LinkImport),
 }

@@ -1,65 +1,304 @@
-//! `hopgate link`, `key`, `hops`: work on a data folder, beside a running gateway or without one.
+//! `hopgate link`, `key` and `hops`: work on a data folder, beside a running gateway or without one. A running gateway
+//! notices new links within a second, and keys at once.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{ExportFormat, Hops, Key, Link, LinkImport};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::args::{ExportFormat, Hops, ImportFormat, Key, Link, LinkCreate, LinkImport, Place};
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
-use crate::catalog::store::{InsertOutcome, LinkStore};
+use crate::catalog::{Created, NewLink, issue};
 use crate::clock::Clock;
+use crate::config::settings::Settings;
+use crate::control::codes::Codes;
+use crate::control::decision::{Case, explain};
 use crate::control::draft::LinkDraft;
+use crate::control::fields::FieldFault;
+use crate::control::keys::sqlite::SqliteKeyStore;
+use crate::control::keys::{KeyStore, NewKey, Role};
 use crate::journal::export::{Format, export};
+use crate::policies::folder;
 
-pub fn link(link: Link) -> Result<(), CliError> {
-    match link {
-        Link::Import(i) => import(i),
-        _ => Ok(()),
-    }
+/// Links stored in one transaction.
+const BATCH: usize = 20_000;
+/// Faults of a file that are shown; the rest is counted.
+const SHOWN_FAULTS: usize = 100;
+
+/// A runtime for one command.
+pub fn runtime() -> Result<Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)
 }
-pub fn key(_k: Key) -> Result<(), CliError> {
-    Ok(())
+
+/// Faults of fields, one a line.
+pub fn told(faults: &[FieldFault]) -> String {
+    let lines: Vec<String> =
+        faults.iter().map(|fault| format!("--{}: {}", fault.field.replace('_', "-"), fault.problem)).collect();
+    lines.join("\n")
 }
-pub fn hops(_h: Hops) -> Result<(), CliError> {
-    Ok(())
-}
-fn import(i: LinkImport) -> Result<(), CliError> {
-    let settings = settings_of(&i.place)?;
+
+fn open_links(place: &Place) -> Result<(Settings, SqliteLinkStore), CliError> {
+    let settings = settings_of(place)?;
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
-    let words = Arc::new(settings.words.clone());
-    let rt = tokio::runtime::Runtime::new().unwrap();
-    let store = SqliteLinkStore::open(&data.database(), words.clone()).map_err(CliError::failed)?;
+    let store = SqliteLinkStore::open(&data.database(), Arc::new(settings.words.clone())).map_err(CliError::failed)?;
+    Ok((settings, store))
+}
+
+/// Runs `hopgate link`.
+pub fn link(link: Link) -> Result<(), CliError> {
+    match link {
+        Link::Create(create) => create_link(*create),
+        Link::Import(import) => import_links(&import),
+    }
+}
+
+fn create_link(asked: LinkCreate) -> Result<(), CliError> {
+    let (settings, store) = open_links(&asked.place)?;
+    let draft = LinkDraft {
+        url: Some(asked.url),
+        platform: asked.platform,
+        surface: asked.surface,
+        creator: asked.creator,
+        slug: asked.slug,
+        expires_at: asked.expires_at,
+        tags: asked.tags,
+        shop_type: asked.shop_type,
+        category: asked.category,
+        facts: asked.facts.into_iter().map(|name| (name, true)).collect(),
+        ..LinkDraft::default()
+    };
     let now = Clock::System.now();
-    let mut batch = Vec::new();
-    let f = BufReader::new(File::open(&i.file).map_err(CliError::failed)?);
-    let mut n = 0;
-    for line in f.lines() {
-        let d: LinkDraft = serde_json::from_str(&line.map_err(CliError::failed)?).map_err(CliError::failed)?;
-        let l = d.check(&words, now).map_err(|e| CliError::Failed(format!("{e:?}")))?;
-        batch.push(crate::domain::link::Link {
-            code: l.slug.unwrap(),
-            landing: l.landing,
-            shop_type: l.shop_type,
-            category: l.category,
-            creator: l.creator,
-            placement: l.placement,
-            facts: l.facts,
-            tags: l.tags,
-            expires_at: l.expires_at,
-            state: Default::default(),
-            created_at: l.created_at,
-            revision: 0,
+    let new = draft.check(&settings.words, now).map_err(|faults| CliError::Usage(told(&faults)))?;
+    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let mut codes = Codes::open().map_err(CliError::failed)?;
+    let created = runtime()?.block_on(issue(&store, vec![new], move || codes.draw())).map_err(CliError::failed)?;
+    let link = match created.into_iter().next() {
+        Some(Created::Stored(link)) => link,
+        Some(Created::CodeTaken(code)) => {
+            return Err(CliError::Failed(format!("the slug `{code}` is taken: choose another")));
+        }
+        Some(Created::Failed(error)) => return Err(CliError::failed(error)),
+        Some(Created::NoFreeCode) | None => {
+            return Err(CliError::Failed("no free code could be drawn: the random source is broken".to_owned()));
+        }
+    };
+    let explained = explain(&policy, &settings.words, &Case::of_link(&link), now);
+    let short_url = settings.public_url.as_deref().map(|base| format!("{base}/{}", link.code));
+    if asked.json {
+        let shown = json!({
+            "code": link.code.as_str(),
+            "short_url": short_url,
+            "landing": explained.landing,
+            "decision": explained.brief(),
         });
-        if batch.len() == 20000 {
-            n += batch.len();
-            rt.block_on(store.insert(std::mem::take(&mut batch))).map_err(CliError::failed)?;
+        println!("{shown}");
+    } else {
+        println!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
+        println!("  {} {}", explained.outcome, explained.reason);
+    }
+    Ok(())
+}
+
+/// One line of a link file: its link, or its faults.
+fn read_line(number: usize, line: &str, settings: &Settings) -> Result<NewLink, Vec<String>> {
+    let now = Clock::System.now();
+    let mut value: Value = match serde_json::from_str(line) {
+        Ok(value) => value,
+        Err(error) => return Err(vec![format!("line {number}: not JSON: {error}")]),
+    };
+    // Exports call it `code`; the API calls the code one chooses `slug`.
+    if let Some(object) = value.as_object_mut()
+        && let Some(code) = object.remove("code")
+    {
+        object.entry("slug").or_insert(code);
+    }
+    LinkDraft::read(&value)
+        .check(&settings.words, now)
+        .map_err(|faults| faults.iter().map(|fault| format!("line {number}: {fault}")).collect())
+}
+
+fn for_each_line(path: &Path, mut each: impl FnMut(usize, &str) -> Result<(), CliError>) -> Result<(), CliError> {
+    let fail = |error: std::io::Error| CliError::Failed(format!("{}: {error}", path.display()));
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(fail)?);
+    let mut line = String::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        if file.read_line(&mut line).map_err(fail)? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        if !line.trim().is_empty() {
+            each(number, line.trim())?;
         }
     }
-    n += batch.len();
-    rt.block_on(store.insert(batch)).map_err(CliError::failed)?;
-    println!("{n}");
+}
+
+fn import_links(asked: &LinkImport) -> Result<(), CliError> {
+    let ImportFormat::Ndjson = asked.format;
+    let (settings, store) = open_links(&asked.place)?;
+    // The whole file is checked before anything is stored.
+    let (mut lines, mut faults, mut faulty) = (0, Vec::new(), 0);
+    for_each_line(&asked.file, |number, line| {
+        lines += 1;
+        if let Err(more) = read_line(number, line, &settings) {
+            faulty += 1;
+            faults.extend(more.into_iter().take(SHOWN_FAULTS.saturating_sub(faults.len())));
+        }
+        progress("checked", lines);
+        Ok(())
+    })?;
+    if faulty > 0 {
+        let shown = faults.join("\n");
+        let problem = format!("{shown}\n{faulty} of {lines} lines have faults; nothing was imported");
+        return Err(CliError::Failed(problem));
+    }
+    let runtime = runtime()?;
+    let mut codes = Codes::open().map_err(CliError::failed)?;
+    let (mut batch, mut stored, mut taken) = (Vec::with_capacity(BATCH), 0, Vec::new());
+    let mut store_batch = |batch: Vec<NewLink>| -> Result<(), CliError> {
+        for created in runtime.block_on(issue(&store, batch, || codes.draw())).map_err(CliError::failed)? {
+            match created {
+                Created::Stored(_) => stored += 1,
+                Created::CodeTaken(code) => taken.push(code),
+                Created::NoFreeCode => return Err(CliError::Failed("no free code could be drawn".to_owned())),
+                Created::Failed(error) => return Err(CliError::failed(error)),
+            }
+        }
+        progress("imported", stored);
+        Ok(())
+    };
+    for_each_line(&asked.file, |number, line| {
+        let link = read_line(number, line, &settings).map_err(|faults| CliError::Failed(faults.join("\n")))?;
+        batch.push(link);
+        if batch.len() == BATCH {
+            store_batch(std::mem::take(&mut batch))?;
+        }
+        Ok(())
+    })?;
+    store_batch(batch)?;
+    eprint!("{}", if std::io::stderr().is_terminal() { "\r" } else { "" });
+    println!("imported {stored} links");
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<&str> = taken.iter().take(SHOWN_FAULTS).map(|code| code.as_str()).collect();
+    Err(CliError::Failed(format!(
+        "{} codes were taken already and left as they are: {}",
+        taken.len(),
+        shown.join(", ")
+    )))
+}
+
+/// Shows how far a long work is, on a terminal.
+fn progress(what: &str, count: usize) {
+    if count.is_multiple_of(BATCH) && std::io::stderr().is_terminal() {
+        eprint!("\r{what} {count}");
+    }
+}
+
+/// Runs `hopgate key`.
+pub fn key(key: Key) -> Result<(), CliError> {
+    let open = |place: &Place| -> Result<SqliteKeyStore, CliError> {
+        let data = DataDir::new(&settings_of(place)?.data_dir);
+        data.create()?;
+        SqliteKeyStore::open(&data.database()).map_err(CliError::failed)
+    };
+    let now = Clock::System.now();
+    match key {
+        Key::Create { place, role, scope, name } => {
+            let known = Role::names().join(", ");
+            let role = Role::parse(&role)
+                .ok_or_else(|| CliError::Usage(format!("--role: `{role}` is not known: use one of {known}")))?;
+            let name = if name.is_empty() { role.as_str() } else { &name };
+            let (text, new) = NewKey::draw(role, scope.as_deref(), name, now).map_err(|error| match error {
+                crate::control::keys::KeyError::BadName(_) => CliError::Usage(error.to_string()),
+                other => CliError::failed(other),
+            })?;
+            let id = new.record.id.clone();
+            runtime()?.block_on(open(&place)?.create(new)).map_err(CliError::failed)?;
+            eprintln!("id {id}; the key is shown this once / 密钥只显示这一次:");
+            println!("{}", text.reveal());
+        }
+        Key::List { place, json } => {
+            let keys = runtime()?.block_on(open(&place)?.list()).map_err(CliError::failed)?;
+            if json {
+                println!("{}", serde_json::to_string(&keys).map_err(CliError::failed)?);
+                return Ok(());
+            }
+            println!("{:<17} {:<9} {:<16} {:<27} {:<27} name", "id", "role", "scope", "created", "revoked");
+            for key in keys {
+                let revoked = key.revoked_at.map_or("-".to_owned(), |at| at.to_string());
+                let scope = key.scope.as_deref().unwrap_or("-");
+                let created = key.created_at.to_string();
+                println!(
+                    "{:<17} {:<9} {scope:<16} {created:<27} {revoked:<27} {}",
+                    key.id,
+                    key.role.as_str(),
+                    key.name
+                );
+            }
+        }
+        Key::Revoke { place, id } => {
+            if !runtime()?.block_on(open(&place)?.revoke(&id, now)).map_err(CliError::failed)? {
+                return Err(CliError::Failed(format!("no key has the id `{id}`: see `hopgate key list`")));
+            }
+            println!("revoked {id}");
+        }
+    }
     Ok(())
+}
+
+/// Runs `hopgate hops`.
+pub fn hops(hops: Hops) -> Result<(), CliError> {
+    let Hops::Export { place, from, to, format, out } = hops;
+    let data = DataDir::new(&settings_of(&place)?.data_dir);
+    if !data.journal().is_dir() {
+        let journal = data.journal();
+        return Err(CliError::Failed(format!(
+            "{}: no journal; name the data folder with --data-dir",
+            journal.display()
+        )));
+    }
+    let key = data.click_key()?;
+    let format = match format {
+        ExportFormat::Ndjson => Format::Ndjson,
+        ExportFormat::Csv => Format::Csv,
+    };
+    let write = |sink: &mut dyn Write| export(&data.journal(), format, from, to, &key, sink).map_err(CliError::failed);
+    if out == Path::new("-") {
+        write(&mut std::io::stdout().lock())?;
+        return Ok(());
+    }
+    let fail = |error: std::io::Error| CliError::Failed(format!("{}: {error}", out.display()));
+    // Under another name until it is whole: a half export must not pass for one.
+    let partial = out.with_extension("partial");
+    if out.exists() {
+        return Err(CliError::Failed(format!("{} is already there: remove it, or name another file", out.display())));
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&partial).map_err(fail)?;
+    let mut sink = BufWriter::new(file);
+    let summary = write(&mut sink);
+    let kept = summary.and_then(|summary| {
+        let file = sink.into_inner().map_err(|error| fail(error.into_error()))?;
+        file.sync_all().map_err(fail)?;
+        fs::rename(&partial, &out).map_err(fail)?;
+        Ok(summary)
+    });
+    match kept {
+        Ok(summary) => {
+            eprintln!("{} hops exported to {}", summary.hops, out.display());
+            Ok(())
+        }
+        Err(error) => {
+            drop(fs::remove_file(&partial));
+            Err(error)
+        }
+    }
 }

@@ -1,3 +1,82 @@
-pub fn run(_e: super::args::Explain) -> Result<(), super::CliError> {
+//! `hopgate explain`: what would become of a click, and why. The same function as a live click.
+
+use std::sync::Arc;
+
+use super::args::Explain;
+use super::data::{runtime, told};
+use super::{CliError, settings_of};
+use crate::app::DataDir;
+use crate::catalog::sqlite::SqliteLinkStore;
+use crate::catalog::store::LinkStore;
+use crate::clock::Clock;
+use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
+use crate::domain::hop::Outcome;
+use crate::policies::folder;
+
+/// Runs the command.
+pub fn run(asked: Explain) -> Result<(), CliError> {
+    let settings = settings_of(&asked.place)?;
+    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let request = DecideRequest {
+        platform: asked.platform,
+        surface: asked.surface,
+        url: asked.url,
+        code: asked.code,
+        at: asked.at.map(|at| at.to_string()),
+        shop_type: asked.shop_type,
+        link_kind: asked.link_kind,
+        category: asked.category,
+        creator: asked.creator,
+        facts: (!asked.facts.is_empty()).then(|| asked.facts.into_iter().map(|name| (name, true)).collect()),
+        misread: Vec::new(),
+    };
+    let question =
+        request.check(&settings.words, Clock::System.now()).map_err(|faults| CliError::Usage(told(&faults)))?;
+    let case = match &question.subject {
+        Subject::Landing(landing) => Case::of_landing((**landing).clone()),
+        Subject::Code(code) => {
+            let path = DataDir::new(&settings.data_dir).database();
+            if !path.exists() {
+                return Err(CliError::Failed(format!(
+                    "{}: no such database; name the data folder with --data-dir",
+                    path.display()
+                )));
+            }
+            let store = SqliteLinkStore::open(&path, Arc::new(settings.words.clone())).map_err(CliError::failed)?;
+            match runtime()?.block_on(store.get(code)).map_err(CliError::failed)? {
+                Some(link) => Case::of_link(&link),
+                None => return Err(CliError::Failed(format!("no link has the code `{code}`"))),
+            }
+        }
+    };
+    let explained = explain(&policy, &settings.words, &question.over(case), question.at);
+    if asked.json {
+        println!("{}", serde_json::to_string(&explained).map_err(CliError::failed)?);
+    } else {
+        show(&explained);
+    }
     Ok(())
+}
+
+fn show(explained: &Explained) {
+    let verdict = if explained.outcome == Outcome::Allow { "允许 / allow" } else { "拒绝 / deny" };
+    println!("{verdict}  {}", explained.reason);
+    println!("  协议 agreement      {}", explained.agreement.as_deref().unwrap_or("-"));
+    println!("  时间 at             {}", explained.at);
+    match explained.valid_until {
+        Some(until) => println!("  有效至 valid until   {until}"),
+        None => println!("  有效至 valid until   -"),
+    }
+    println!("  政策版本 policy      {}", explained.policy_version);
+    let landing = &explained.landing;
+    println!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
+    if !explained.trace.is_empty() {
+        println!("  逐条 trace");
+    }
+    for looked in &explained.trace {
+        println!("    {} {} {}", if looked.matched { "✓" } else { "✗" }, looked.effect, looked.agreement);
+        for failed in &looked.failed {
+            println!("        {:?}: 需要 wanted {}; 实际 found {}", failed.condition, failed.wanted, failed.found);
+        }
+    }
 }

@@ -284,11 +284,9 @@ fn server(settings: &mut Settings, table: &Table<'_>, base: &Path) {
     if let Some(tls) = address("tls") {
         settings.listen.tls = Some(tls);
     }
-    if let Some(workers) = table.get("workers").and_then(|field| field.integer(0..=256)) {
-        if workers > 0 {
-            settings.workers = workers as usize;
-        }
-    }
+    // 0 stands for one per core, which is the default.
+    let workers = table.get("workers").and_then(|field| field.integer(0..=256)).filter(|workers| *workers > 0);
+    set(&mut settings.workers, workers.map(|workers| workers as usize));
     set(&mut settings.node, table.get("node").and_then(|field| field.parse(node_name)));
     if let Some(dir) = table.get("data_dir").and_then(|field| field.text()) {
         settings.data_dir = base.join(dir);

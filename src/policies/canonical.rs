@@ -58,7 +58,17 @@ pub fn describe(agreement: &Agreement, words: &Vocabulary) -> Value {
         }
     }
     put("when", when);
-    put("rollout", json!(agreement.rollout));
+    put(
+        "rollout",
+        agreement.rollout.as_ref().map_or(Value::Null, |rollout| {
+            let steps: Vec<Value> = rollout
+                .steps
+                .iter()
+                .map(|step| json!({ "at": step.at, "percent": f64::from(step.basis_points) / 100.0 }))
+                .collect();
+            json!({ "by": rollout.by, "salt": rollout.salt, "steps": steps })
+        }),
+    );
     put("landing", json!(agreement.landing));
     put("attribution", json!(agreement.attribution));
     put("priority", json!(agreement.priority));

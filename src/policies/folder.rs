@@ -184,7 +184,7 @@ mod tests {
             "9:agreements[0].when.colour unknown key",
             "a rollout only widens",
         ] {
-            assert!(all.contains(&part.replacen("2:", "2:", 1)), "{part:?} is missing in\n{all}");
+            assert!(all.contains(part), "{part:?} is missing in\n{all}");
         }
         assert!(load(Path::new("no/such/folder"), &Vocabulary::default()).is_err());
     }

@@ -4,9 +4,9 @@
 //!
 //! - [`agreement`]: what an agreement says;
 //! - [`compile`]: a set of agreements as per-pair bit sets;
-//! - [`decide`]: the one function that decides a click;
+//! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
-//! - [`explain`]: the same decision with its trace, and until when it holds;
+//! - [`mod@explain`]: the same decision with its trace, and until when it holds;
 //! - [`rollout`]: who is in a staged opening.
 
 pub mod agreement;
