@@ -132,7 +132,7 @@ fn placement_comes_from_the_link_then_the_app_then_a_hint() {
     client.ask("GET", &format!("/{free}"), &[("User-Agent", "Mozilla/5.0")]);
     let hops = gateway.hops();
     let seen: Vec<_> = hops.iter().map(|hop| (hop["placement_source"].as_str(), hop["outcome"].as_str())).collect();
-    assert_eq!(seen, [(Some("hint"), Some("allow")), (Some("hint"), Some("allow")), (Some("unknown"), Some("deny"))]);
+    assert_eq!(seen, [(Some("hint"), Some("allow")), (Some("hint"), Some("allow")), (None, Some("deny"))]);
 }
 
 #[test]
