@@ -396,6 +396,8 @@ mod tests {
             let chunks = cuts(dir.path());
             let bytes = fs::read(&path).unwrap();
             let left = left.min(bytes.len());
+            // A torn header is cut short, not garbled: garbage there may read as a newer format, which is refused.
+            let junk = if left < HEADER { Vec::new() } else { junk };
             // How many hops are whole in what is left.
             let mut torn = bytes[..left].to_vec();
             let mut whole = 0;
