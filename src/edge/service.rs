@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, HOST, USER_AGENT};
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -28,6 +28,10 @@ use crate::telemetry::metrics::{Shed, bump};
 
 /// The longest path that can be a code: 64 characters and the slash.
 const LONGEST_PATH: usize = 65;
+
+/// Sent by browsers that fetch ahead: `prefetch`, `prefetch;prerender`, and `preview` of old.
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 
 /// What all connections of a worker share.
 pub struct Shared {
@@ -61,14 +65,14 @@ impl Service<Request<Incoming>> for Clicks {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        let started = Instant::now();
         if !self.multiplexed {
             self.watch.enter(Phase::Serving);
         }
-        if let Some(refusal) = self.unfit(&request) {
+        let headers = request.headers();
+        let seen = Seen::read(request.method(), headers);
+        if let Some(refusal) = self.unfit(&request, &seen) {
             return Answering::Now(Some(refusal));
         }
-        let headers = request.headers();
         let path = request.uri().path();
         let code = path.strip_prefix('/').unwrap_or(path);
         if code.is_empty() || path.len() > LONGEST_PATH || code.contains(['/', '.']) {
@@ -78,21 +82,21 @@ impl Service<Request<Incoming>> for Clicks {
             code,
             query: request.uri().query(),
             address: if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer },
-            agent: headers.get(USER_AGENT).map_or(&[], |agent| agent.as_bytes()),
-            flags: flags(request.method(), headers),
+            agent: seen.agent,
+            flags: seen.flags,
         };
         let clicked = self.shared.worker.click(&ask);
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
-            return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address, started)));
+            return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
         }
-        answering(&self.shared, clicked, headers, started)
+        answering(&self.shared, clicked, headers)
     }
 }
 
 impl Clicks {
     /// Requests that are answered without looking at any link.
-    fn unfit(&self, request: &Request<Incoming>) -> Option<Answered> {
+    fn unfit(&self, request: &Request<Incoming>, seen: &Seen<'_>) -> Option<Answered> {
         let headers = request.headers();
         if headers.len() > self.shared.headers {
             self.shared.worker.counters().shed(Shed::BadRequest);
@@ -102,8 +106,7 @@ impl Clicks {
             return Some(answer::wrong_method());
         }
         // A body on GET is a smuggler's tool; no browser sends one. RFC 9112 asks for exactly one Host.
-        let hosts = headers.get_all(HOST).iter().count();
-        let wrong_host = request.version() == Version::HTTP_11 && hosts != 1;
+        let wrong_host = request.version() == Version::HTTP_11 && seen.hosts != 1;
         if wrong_host || !request.body().is_end_stream() {
             self.shared.worker.counters().shed(Shed::BadRequest);
             return Some(answer::malformed());
@@ -112,16 +115,30 @@ impl Clicks {
     }
 }
 
-fn flags(method: &Method, headers: &HeaderMap) -> HopFlags {
-    let mut flags = HopFlags::default();
-    if *method == Method::HEAD {
-        flags = flags.with(HopFlags::HEAD);
+/// What one walk over the headers finds: cheaper than a look-up for each of them.
+struct Seen<'a> {
+    agent: &'a [u8],
+    hosts: usize,
+    flags: HopFlags,
+}
+
+impl<'a> Seen<'a> {
+    fn read(method: &Method, headers: &'a HeaderMap) -> Self {
+        let mut seen = Seen { agent: &[], hosts: 0, flags: HopFlags::default() };
+        if *method == Method::HEAD {
+            seen.flags = seen.flags.with(HopFlags::HEAD);
+        }
+        for (name, value) in headers {
+            if *name == USER_AGENT {
+                seen.agent = value.as_bytes();
+            } else if *name == HOST {
+                seen.hosts += 1;
+            } else if (*name == SEC_PURPOSE || *name == PURPOSE) && value.as_bytes().starts_with(b"pre") {
+                seen.flags = seen.flags.with(HopFlags::PREFETCH);
+            }
+        }
+        seen
     }
-    let prefetch = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"pre"));
-    if prefetch("sec-purpose") || prefetch("purpose") {
-        flags = flags.with(HopFlags::PREFETCH);
-    }
-    flags
 }
 
 fn wish(headers: &HeaderMap) -> Wish {
@@ -130,7 +147,7 @@ fn wish(headers: &HeaderMap) -> Wish {
 }
 
 /// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
-fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap, started: Instant) -> Answering {
+fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
     let redirects = matches!(clicked.answer, Answer::Redirect(_));
     let answer = match clicked.answer {
@@ -141,13 +158,9 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap, started
         Answer::NotLoaded => busy(shared, headers),
     };
     match clicked.commit {
-        Some(commit) => Answering::Committing(Committing {
-            shared: Rc::clone(shared),
-            commit,
-            answer: Some(answer),
-            redirects,
-            started,
-        }),
+        Some(commit) => {
+            Answering::Committing(Committing { shared: Rc::clone(shared), commit, answer: Some(answer), redirects })
+        }
         None => Answering::Now(Some(answer)),
     }
 }
@@ -158,7 +171,7 @@ fn busy(shared: &Shared, headers: &HeaderMap) -> Answered {
 }
 
 /// A click on a code that has not been loaded yet: its store is asked, within bounds. Only until the catalog is loaded.
-async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr, started: Instant) -> Answered {
+async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -> Answered {
     let headers = request.headers();
     let code = request.uri().path().trim_start_matches('/').to_owned();
     match shared.worker.gateway().catalog.fetch(&code).await {
@@ -170,16 +183,11 @@ async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr, s
             return busy(&shared, headers);
         }
     }
-    let ask = Ask {
-        code: &code,
-        query: request.uri().query(),
-        address,
-        agent: headers.get(USER_AGENT).map_or(&[], |agent| agent.as_bytes()),
-        flags: flags(request.method(), headers),
-    };
+    let seen = Seen::read(request.method(), headers);
+    let ask = Ask { code: &code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
     // The link is in memory now.
     let clicked = shared.worker.click(&ask);
-    answering(&shared, clicked, headers, started).await.unwrap_or_else(|never| match never {})
+    answering(&shared, clicked, headers).await.unwrap_or_else(|never| match never {})
 }
 
 /// The future of an answer.
@@ -198,13 +206,12 @@ pub struct Committing {
     commit: Commit,
     answer: Option<Answered>,
     redirects: bool,
-    started: Instant,
 }
 
 impl Committing {
-    fn settle(&mut self, durability: Durability, at: Instant) -> Option<Answered> {
+    fn settle(&mut self, durability: Durability, took: Duration) -> Option<Answered> {
         let counters = self.shared.worker.counters();
-        counters.took(at.saturating_duration_since(self.started));
+        counters.took(took);
         if durability == Durability::Unsafe && self.redirects {
             if self.shared.on_deadline == OnDeadline::Refuse {
                 counters.shed(Shed::Journal);
@@ -224,7 +231,7 @@ impl Future for Answering {
         let answer = match self.get_mut() {
             Answering::Now(answer) => answer.take(),
             Answering::Committing(committing) => match Pin::new(&mut committing.commit).poll(cx) {
-                Poll::Ready(committed) => committing.settle(committed.durability, committed.at),
+                Poll::Ready(committed) => committing.settle(committed.durability, committed.took),
                 Poll::Pending => return Poll::Pending,
             },
             Answering::Cold(future) => match future.as_mut().poll(cx) {

@@ -144,7 +144,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     // No hyper timer: the sweep sees to time-outs (see `watch`).
     builder.header_read_timeout(None).max_buf_size(limits.header_bytes).max_headers(limits.headers);
     // Answers are a few hundred bytes: one flat write costs less than gathering two buffers.
-    builder.half_close(false).keep_alive(true).writev(false);
+    // Half-close: while a hop is being recorded there is nothing to read for.
+    builder.half_close(true).keep_alive(true).writev(false);
     builder
 }
 

@@ -41,6 +41,9 @@ pub struct Committed {
     /// When that was known. Read once for all hops of a batch (in mode `queued` once per turn of the event loop, so it
     /// may lie a little before the append; `Instant` subtraction then gives zero).
     pub at: Instant,
+    /// From the beginning of the turn of the event loop that appended the hop until `at`: how long it took, read from
+    /// one clock look a turn instead of one a hop.
+    pub took: Duration,
 }
 
 /// One worker's way into the journal. Cheap to clone, bound to its thread.
@@ -116,7 +119,7 @@ impl Lane {
             inner.wake_pump();
             stats::add(&inner.shared.stats.lost_total, 1);
             stats::add(&inner.shared.stats.unsafe_total, 1);
-            return Commit(Wait::Over(Committed { durability: Durability::Unsafe, at: now }));
+            return Commit(Wait::Over(Committed { durability: Durability::Unsafe, at: now, took: Duration::ZERO }));
         }
         open_frame(&mut buffer, Kind::Hop, wire::SCHEMA, |out| wire::encode(hop, out));
         drop(buffer);
@@ -125,14 +128,15 @@ impl Lane {
         inner.own.appended.store(ticket, Ordering::Release);
         inner.wake_pump();
         if inner.queued {
-            return Commit(Wait::Over(Committed { durability: Durability::Kept, at: now }));
+            return Commit(Wait::Over(Committed { durability: Durability::Kept, at: now, took: now.elapsed() }));
         }
-        Commit(Wait::For { lane: Rc::clone(&self.0), ticket, waits: false, counts: true })
+        Commit(Wait::For { lane: Rc::clone(&self.0), ticket, begun: now, waits: false, counts: true })
     }
 
     /// Resolves when everything appended so far is recorded; in mode `queued` too. For the end of a worker.
     pub fn flush(&self) -> Commit {
-        Commit(Wait::For { lane: Rc::clone(&self.0), ticket: self.0.ticket.get(), waits: false, counts: false })
+        let begun = Instant::now();
+        Commit(Wait::For { lane: Rc::clone(&self.0), ticket: self.0.ticket.get(), begun, waits: false, counts: false })
     }
 
     /// The task that serves this lane: spawn it once, on this thread (`spawn_local`), in a runtime with time enabled. It
@@ -208,22 +212,24 @@ pub struct Commit(Wait);
 
 enum Wait {
     Over(Committed),
-    For { lane: Rc<Inner>, ticket: u64, waits: bool, counts: bool },
+    For { lane: Rc<Inner>, ticket: u64, begun: Instant, waits: bool, counts: bool },
 }
 
 impl Future for Commit {
     type Output = Committed;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Committed> {
-        let (lane, ticket, waits, counts) = match &mut self.0 {
+        let (lane, ticket, begun, waits, counts) = match &mut self.0 {
             Wait::Over(committed) => return Poll::Ready(*committed),
-            Wait::For { lane, ticket, waits, counts } => (lane, *ticket, waits, *counts),
+            Wait::For { lane, ticket, begun, waits, counts } => (lane, *ticket, *begun, waits, *counts),
         };
+        let committed =
+            |durability, at: Instant| Committed { durability, at, took: at.saturating_duration_since(begun) };
         let committed = if ticket <= lane.done.get() {
-            Committed { durability: Durability::Kept, at: lane.done_at.get() }
+            committed(Durability::Kept, lane.done_at.get())
         } else if ticket <= lane.released.get() {
             stats::add(&lane.shared.stats.unsafe_total, counts.into());
-            Committed { durability: Durability::Unsafe, at: lane.released_at.get() }
+            committed(Durability::Unsafe, lane.released_at.get())
         } else {
             let mut waiters = lane.waiters.borrow_mut();
             let known = if *waits { waiters.iter_mut().rev().find(|(other, _)| *other == ticket) } else { None };
