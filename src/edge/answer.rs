@@ -40,10 +40,8 @@ pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::FOUND;
     let headers = answer.headers_mut();
-    headers.reserve(4);
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, NO_STORE);
-    headers.insert(REFERRER_POLICY, NO_REFERRER);
     put_hop_id(headers, hop_id);
     answer
 }

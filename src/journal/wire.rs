@@ -52,6 +52,9 @@ pub enum WireError {
     NotText(&'static str),
 }
 
+/// Bytes of texts that are gathered before they are appended; any one text fits.
+const GATHERED: usize = 512;
+
 /// Appends the body of `hop` to `out`, without any allocation but the growth of `out`.
 ///
 /// A text over 255 bytes is cut at the last whole character before that: ids, codes and facts never get that long, and
@@ -76,15 +79,23 @@ pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
     fixed[67] = hop.app as u8;
     fixed[68] = hop.os as u8;
     out.extend_from_slice(&fixed);
+    // Gathered first: one growth and one copy instead of twenty.
+    let mut gathered = [0; GATHERED];
+    let mut end = 0;
     for text in texts(hop) {
         let mut len = text.len().min(usize::from(u8::MAX));
         while !text.is_char_boundary(len) {
             len -= 1;
         }
-        let kept = &text.as_bytes()[..len];
-        out.push(kept.len() as u8);
-        out.extend_from_slice(kept);
+        if end + 1 + len > GATHERED {
+            out.extend_from_slice(&gathered[..end]);
+            end = 0;
+        }
+        gathered[end] = len as u8;
+        gathered[end + 1..end + 1 + len].copy_from_slice(&text.as_bytes()[..len]);
+        end += 1 + len;
     }
+    out.extend_from_slice(&gathered[..end]);
 }
 
 /// The texts in the order they are stored.

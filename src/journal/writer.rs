@@ -22,7 +22,7 @@ use super::{Mode, wire};
 /// Least time between two batches of mode `queued` or `written`. A click that comes alone finds the writer waiting and pays
 /// nothing; under load, batches grow with it, where a batch of a few hops each would buy two switches of threads (five
 /// hops a batch and 0.7 µs a click were measured without).
-const BREATH: Duration = Duration::from_micros(100);
+const BREATH: Duration = Duration::from_micros(200);
 /// How long a failed rotation waits for its next try.
 const ROTATE_AGAIN: Duration = Duration::from_secs(1);
 
