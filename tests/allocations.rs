@@ -1,0 +1,56 @@
+//! How many heap allocations a click costs us, hyper left out: the look-up, the decision, the record and the commit.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use hopgate::click::{Answer, Ask, Worker};
+use hopgate::domain::hop::HopFlags;
+use hopgate::journal::{Journal, JournalConfig};
+use hopgate::telemetry::metrics::{Shape, WorkerCounters};
+use support::{Gateway, JD, KUAISHOU_AGENT};
+
+#[test]
+fn an_allowed_click_allocates_its_location_and_nothing_else() {
+    const CLICKS: u64 = 500;
+    let gateway = Gateway::start("2022-11-15 12:00:00");
+    let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = JournalConfig::new(folder.path(), "alloc");
+    config.deadline = std::time::Duration::from_secs(20);
+    let journal = Journal::open(config).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let lane = journal.lane();
+    local.spawn_local(lane.pump());
+    let counters = Arc::new(WorkerCounters::new(Shape { platforms: 7, marketplaces: 11, reasons: 32 }));
+    let worker = Worker::new(Arc::clone(gateway.app().gateway()), lane.clone(), counters).unwrap();
+    let ask = Ask {
+        code: &code,
+        query: None,
+        address: "203.0.113.7".parse().unwrap(),
+        agent: KUAISHOU_AGENT.as_bytes(),
+        flags: HopFlags::default(),
+    };
+    let click = async || {
+        let clicked = worker.click(&ask);
+        assert!(matches!(clicked.answer, Answer::Redirect(_)));
+        clicked.commit.expect("a known link's click is recorded").await;
+    };
+    local.block_on(&runtime, async {
+        for _ in 0..50 {
+            click().await;
+        }
+    });
+    let warm = Box::pin(async {
+        for _ in 0..CLICKS {
+            click().await;
+        }
+    });
+    let counted = allocation_counter::measure(|| local.block_on(&runtime, warm));
+    println!("{} allocations in {CLICKS} clicks", counted.count_total);
+    assert_eq!(counted.count_total, CLICKS, "one each, for the Location: {counted:?}");
+    drop((local, worker, lane));
+    journal.close(std::time::Duration::from_secs(20)).unwrap();
+}
