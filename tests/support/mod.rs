@@ -284,7 +284,8 @@ impl Client {
         self.outcome()
     }
 
-    fn outcome(&mut self) -> Exchange {
+    /// What comes back for a request that was sent.
+    pub fn outcome(&mut self) -> Exchange {
         let mut seen = Vec::new();
         loop {
             if let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -427,13 +428,7 @@ impl Place {
             drop(child.wait());
             panic!("not ready: {ready:?}\n{}", log.lock().unwrap());
         };
-        Served {
-            click,
-            control: address("control=http://").unwrap(),
-            ops: address("ops=http://").unwrap(),
-            child,
-            log,
-        }
+        Served { click, control: address("control=http://").unwrap(), ops: address("ops=http://").unwrap(), child, log }
     }
 }
 
