@@ -392,6 +392,14 @@ fn sighup_reads_policies_again_and_keeps_the_last_good() {
 }
 
 #[test]
+fn a_signal_right_after_the_ready_line_is_heard() {
+    let place = Place::new("");
+    for _ in 0..10 {
+        assert_eq!(place.serve(&[]).stop(), Some(0), "SIGTERM drains from the first moment on");
+    }
+}
+
+#[test]
 fn the_demo_ends_with_its_sum() {
     let place = Place::new("");
     let ran = place.run(&["demo", "--once"]);
