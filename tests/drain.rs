@@ -208,3 +208,26 @@ fn a_head_that_is_half_there_may_end_and_is_answered() {
     stopping.join().unwrap().unwrap();
     assert_eq!(gateway.hops().len(), 4);
 }
+
+#[test]
+fn a_storm_of_newcomers_is_never_reset() {
+    let mut answers = 0;
+    for _ in 0..4 {
+        let mut gateway = gateway();
+        let path = format!("/{}", gateway.link(JD, "kuaishou/live_cart", "self_operated"));
+        let address = gateway.click_address();
+        let (answered, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let all: Vec<Seen> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..32).map(|_| scope.spawn(|| fresh(address, &path, &answered, &over))).collect();
+            eventually("clicks are answered", || answered.load(Ordering::Relaxed) > 200);
+            gateway.app.take().unwrap().stop().expect("an orderly end");
+            over.store(true, Ordering::Relaxed);
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        for seen in &all {
+            assert!(seen.broken.is_empty() && seen.reset == 0 && seen.closed == 0, "{seen:?}");
+            answers += seen.ids.len();
+        }
+    }
+    println!("{answers} newcomers answered, none reset");
+}
