@@ -64,6 +64,9 @@ fn a_head_that_never_ends_is_refused_in_bounded_memory() {
     let mut client = Client::connect(server.click);
     client.send(head(17_000).as_bytes()).unwrap();
     assert_eq!(client.read(false).unwrap().status, 431);
+    // Closing on what it never read would reset the connection, and elsewhere than on Linux the reset eats the answer.
+    assert_eq!(client.socket().read(&mut [0; 64]).unwrap(), 0, "the end of the answers");
+    client.send(b"more").expect("no reset before the client has had time to read");
     assert!(client.closed_within(Duration::from_secs(5)));
     let mut client = Client::connect(server.click);
     client.send(head(15_000).as_bytes()).unwrap();

@@ -100,4 +100,27 @@ mod tests {
         let error = bind("click", address, 1).unwrap_err().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("another program listens there"), "{error}");
     }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn newcomers_are_held_off_and_those_in_the_queue_are_not() {
+        use std::io::{Read, Write};
+        use std::net::TcpStream;
+        use std::time::Duration;
+
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = bind("click", any, 1).unwrap().remove(0);
+        let address = listener.local_addr().unwrap();
+        let mut queued = TcpStream::connect(address).unwrap();
+        refuse_newcomers(&listener);
+        let newcomer = TcpStream::connect_timeout(&address, Duration::from_millis(150)).unwrap_err();
+        assert_eq!(newcomer.kind(), io::ErrorKind::TimedOut, "neither let in nor reset");
+        let (mut accepted, _) = listener.accept().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        queued.write_all(b"ask").unwrap();
+        let mut bytes = [0; 3];
+        accepted.read_exact(&mut bytes).unwrap();
+        accepted.write_all(b"say").unwrap();
+        queued.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"say");
+    }
 }
