@@ -231,3 +231,46 @@ fn a_storm_of_newcomers_is_never_reset() {
     }
     println!("{answers} newcomers answered, none reset");
 }
+
+#[test]
+fn streams_under_way_end_and_the_connection_says_goodbye() {
+    let mut gateway = gateway();
+    let path = format!("/{}", gateway.link(JD, "kuaishou/live_cart", "self_operated"));
+    let address = gateway.click_address();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ids = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let (mut send, mut ids, mut stopping) = (send.ready().await.unwrap(), Vec::new(), None);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) {
+            let request = http::Request::get(format!("http://go.example{path}")).body(()).unwrap();
+            let Ok((answer, _)) = send.send_request(request, true) else { break };
+            match answer.await {
+                Ok(answer) => {
+                    assert_eq!(answer.status(), 302);
+                    ids.push(answer.headers()["hop-id"].to_str().unwrap().to_owned());
+                }
+                // Told to go elsewhere, before anything was done for it.
+                Err(error) => {
+                    assert!(error.is_go_away(), "{error:?}");
+                    break;
+                }
+            }
+            if ids.len() == 50 {
+                let app = gateway.app.take().unwrap();
+                stopping = Some(std::thread::spawn(move || app.stop()));
+            }
+            if std::future::poll_fn(|cx| send.poll_ready(cx)).await.is_err() {
+                break;
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "never told to go");
+        drop(send);
+        driver.await.unwrap().expect("an orderly goodbye");
+        stopping.expect("it was told to stop").join().unwrap().unwrap();
+        ids
+    });
+    assert_eq!(gateway.hops().len(), ids.len());
+}
