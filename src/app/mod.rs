@@ -136,6 +136,10 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(&self.0)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "is not a folder"),
+                _ => error,
+            })
             .map_err(|error| StartError::Data { path: self.0.clone(), error })
     }
 

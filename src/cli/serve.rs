@@ -43,15 +43,16 @@ pub fn run(serve: Serve) -> Result<(), CliError> {
 
 /// Says that the gateway is ready, and serves until a signal ends it.
 pub fn until_told(app: App, announce: bool) -> Result<(), CliError> {
-    if announce {
-        println!("{}", app.addresses());
-        // Whoever waits for the line reads a pipe; nobody reading is no reason to end.
-        drop(std::io::stdout().flush());
-    }
     let ended = app.block_on(async {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Only now: whoever has read the line may send a signal at once, and it must not end the process unheard.
+        if announce {
+            println!("{}", app.addresses());
+            // Whoever waits for the line reads a pipe; nobody reading is no reason to end.
+            drop(std::io::stdout().flush());
+        }
         loop {
             tokio::select! {
                 _ = hangup.recv() => app.reload(),

@@ -59,6 +59,34 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Lets nobody new knock, while those who have may still come in. Without it, whoever completes a handshake between the
+/// last accept and the closing of the listener is reset. A refused newcomer tries again, which TCP does by itself, and
+/// finds the port closed or the next gateway.
+#[cfg(target_os = "linux")]
+pub fn refuse_newcomers(listener: &TcpListener) {
+    use socket2::SockFilter;
+    // A classic packet filter over the TCP header: load the flags, drop what has SYN, keep the rest.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_BIT: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    let filter = [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_BIT, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    // Where filters are forbidden, a few newcomers are reset: no reason not to drain.
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&filter) {
+        tracing::debug!(%error, "newcomers cannot be held off while draining");
+    }
+}
+
+/// Nothing: only Linux has such filters.
+#[cfg(not(target_os = "linux"))]
+pub fn refuse_newcomers(_: &TcpListener) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +99,28 @@ mod tests {
         assert!(ours.iter().all(|listener| listener.local_addr().unwrap() == address));
         let error = bind("click", address, 1).unwrap_err().to_string();
         assert!(error.contains(&address.to_string()) && error.contains("another program listens there"), "{error}");
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn newcomers_are_held_off_and_those_in_the_queue_are_not() {
+        use std::io::{Read, Write};
+        use std::net::TcpStream;
+        use std::time::Duration;
+
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = bind("click", any, 1).unwrap().remove(0);
+        let address = listener.local_addr().unwrap();
+        let mut queued = TcpStream::connect(address).unwrap();
+        refuse_newcomers(&listener);
+        let newcomer = TcpStream::connect_timeout(&address, Duration::from_millis(150)).unwrap_err();
+        assert_eq!(newcomer.kind(), io::ErrorKind::TimedOut, "neither let in nor reset");
+        let (mut accepted, _) = listener.accept().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        queued.write_all(b"ask").unwrap();
+        let mut bytes = [0; 3];
+        accepted.read_exact(&mut bytes).unwrap();
+        accepted.write_all(b"say").unwrap();
+        queued.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"say");
     }
 }

@@ -53,6 +53,11 @@ impl Watch {
         self.since.set(self.now.get());
     }
 
+    /// What the connection does.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
     fn moved(&self, reading: bool) {
         match (self.phase.get(), reading) {
             (Phase::Idle, true) => self.enter(Phase::Head),

@@ -1,8 +1,8 @@
 //! One click worker: a thread with a current-thread runtime, its own listeners, its own journal lane. Workers share
 //! nothing they write to but the journal's hand-over.
 //!
-//! Drain order: stop accepting (what the kernel had queued is still served), let each connection finish what it does,
-//! cut off what is left at the deadline, flush the lane.
+//! Drain order: stop accepting (what the kernel had queued is still served), let each connection finish what it does and
+//! close in order, cut off what is left at the deadline, flush the lane.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -17,13 +17,14 @@ use bytes::BytesMut;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch as signal;
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
 use super::client::{ProxyHeader, is_trusted, proxy_header};
+use super::listen::refuse_newcomers;
 use super::service::{Clicks, Shared};
 use super::tls::Certificates;
 use super::watch::{Phase, TICK, Tracked, Watch, Watched, Watches};
@@ -34,6 +35,13 @@ use crate::telemetry::metrics::{Shed, WorkerCounters, bump};
 
 /// The preface of an HTTP/2 connection begins so; no HTTP/1 method does.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long handshakes that were under way when draining began may take.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long a peer may take to notice that its connection has ended …
+const LINGER: Duration = Duration::from_millis(500);
+/// … and how many bytes it may still send meanwhile.
+const LINGER_BYTES: usize = 256 << 10;
 
 /// What a worker is built from.
 pub struct WorkerSetup {
@@ -195,11 +203,23 @@ async fn accept(
             },
         }
     }
-    // Whoever is in the kernel's queue was told they are connected: serve them.
-    let mut last = pin!(listener.accept());
-    while let Poll::Ready(Ok((stream, peer))) = std::future::poll_fn(|cx| Poll::Ready(last.as_mut().poll(cx))).await {
-        take(&room, stream, peer, tls.as_ref());
-        last.set(listener.accept());
+    // Whoever is in the kernel's queue was told they are connected: serve them. Asked of the kernel itself, as the event
+    // loop may not have heard of them yet; and for a while, as some are still shaking hands.
+    let Ok(listener) = listener.into_std() else { return };
+    refuse_newcomers(&listener);
+    let end = tokio::time::Instant::now() + LAST_CALL;
+    loop {
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                take(&room, stream, peer, tls.as_ref());
+            }
+        }
+        if tokio::time::Instant::now() >= end {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -345,19 +365,41 @@ where
         .await
     } else {
         watch.enter(Phase::Head);
-        let mut connection = pin!(room.http1.serve_connection(io, clicks));
+        let mut connection = room.http1.serve_connection(io, clicks);
         let mut told = false;
-        std::future::poll_fn(|cx| {
-            if watch.draining() && !told {
+        let result = std::future::poll_fn(|cx| {
+            let polled = connection.poll_without_shutdown(cx);
+            // Hyper would close on a head that has begun, or on a newcomer whose request is on its way: those are served
+            // first. What was polled before the telling has read what was there to read.
+            if polled.is_pending() && watch.draining() && !told && watch.phase() != Phase::Head {
                 told = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
+                return connection.poll_without_shutdown(cx);
             }
-            connection.as_mut().poll(cx)
+            polled
         })
-        .await
+        .await;
+        let mut stream = connection.into_parts().io.into_inner();
+        if stream.shutdown().await.is_ok() && (watch.draining() || result.is_err()) {
+            // Closing on bytes not yet read resets the connection, which may destroy the answer before them.
+            drop(tokio::time::timeout(LINGER, linger(&mut stream)).await);
+        }
+        result
     };
     match result {
         Err(error) if error.is_parse() || error.is_parse_too_large() => Some(Shed::BadRequest),
         _ => None,
+    }
+}
+
+/// Reads and forgets until the peer has closed too.
+async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut bytes = [0; 4_096];
+    let mut most = LINGER_BYTES;
+    while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+        most = most.saturating_sub(read);
+        if most == 0 {
+            break;
+        }
     }
 }

@@ -246,3 +246,264 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// What became of one request.
+#[derive(Debug)]
+pub enum Exchange {
+    /// A whole answer.
+    Whole(Answer),
+    /// The peer closed in order before any byte of an answer.
+    Closed,
+    /// The connection was reset before any byte of an answer.
+    Reset,
+    /// An answer began and did not end.
+    Broken(String),
+}
+
+impl Client {
+    /// Connects, or says why not.
+    pub fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_nodelay(true)?;
+        Ok(Client(BufReader::new(stream)))
+    }
+
+    /// The bare socket.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
+    }
+
+    /// Asks for `path` and tells a whole answer from a broken one.
+    pub fn exchange(&mut self, path: &str) -> Exchange {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: go.example\r\nUser-Agent: {KUAISHOU_AGENT}\r\n\r\n");
+        if self.send(head.as_bytes()).is_err() {
+            // What the peer said before it went may still be there.
+            return self.outcome();
+        }
+        self.outcome()
+    }
+
+    /// What comes back for a request that was sent.
+    pub fn outcome(&mut self) -> Exchange {
+        let mut seen = Vec::new();
+        loop {
+            if let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&seen[..end]).into_owned();
+                let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+                let headers: HashMap<String, String> = head
+                    .lines()
+                    .skip(1)
+                    .filter_map(|line| line.split_once(':'))
+                    .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+                    .collect();
+                let length: usize = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+                if seen.len() >= end + 4 + length {
+                    let body = String::from_utf8_lossy(&seen[end + 4..end + 4 + length]).into_owned();
+                    return Exchange::Whole(Answer { status, headers, body });
+                }
+            }
+            let mut buffer = [0; 4_096];
+            let fault = match self.0.read(&mut buffer) {
+                Ok(0) => None,
+                Ok(read) => {
+                    seen.extend_from_slice(&buffer[..read]);
+                    continue;
+                }
+                Err(error) => Some(error),
+            };
+            if !seen.is_empty() {
+                return Exchange::Broken(format!("{fault:?} after {:?}", String::from_utf8_lossy(&seen)));
+            }
+            return match fault {
+                None => Exchange::Closed,
+                Some(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Exchange::Reset,
+                Some(error) => Exchange::Broken(error.to_string()),
+            };
+        }
+    }
+}
+
+/// A small generator: a test needs no good randomness, only repeatable one.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// A folder for the real binary: a settings file with ports of 0, one wide agreement, room for data.
+pub struct Place(pub TempDir);
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Place {
+    /// A place whose settings file holds `more` after the usual lines.
+    pub fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        std::fs::write(folder.path().join("policies/wide.yaml"), window("wide", "2020-01-01", "2090-01-01")).unwrap();
+        let place = Place(folder);
+        place.settings(more);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn settings(&self, more: &str) {
+        let usual = "[server]\nclick = \"127.0.0.1:0\"\ncontrol = \"127.0.0.1:0\"\nops = \"127.0.0.1:0\"\nworkers = 2\n\
+                     data_dir = \"data\"\n\n[policies]\ndir = \"policies\"\n";
+        std::fs::write(self.path("hopgate.toml"), format!("{usual}\n{more}\n")).unwrap();
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hopgate"));
+        command.args(arguments).current_dir(self.0.path()).env_remove("HOPGATE_DATA_DIR").env_remove("RUST_LOG");
+        command.env("HOPGATE_CONFIG", "hopgate.toml");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Imports `count` links to JD with the codes `load0000`, `load0001` and so on.
+    pub fn import(&self, count: usize) {
+        let lines: String = (0..count)
+            .map(|number| {
+                format!(
+                    "{{\"url\":\"{JD}\",\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\
+                     \"shop_type\":\"self_operated\",\"code\":\"load{number:04}\"}}\n"
+                )
+            })
+            .collect();
+        std::fs::write(self.path("links.ndjson"), lines).unwrap();
+        let ran = self.run(&["link", "import", "links.ndjson"]);
+        assert_eq!((ran.code, ran.out.as_str()), (0, format!("imported {count} links\n").as_str()), "{ran:?}");
+    }
+
+    /// Starts `hopgate serve` and waits for its ready line.
+    pub fn serve(&self, more: &[&str]) -> Served {
+        let mut child = self
+            .command(&[&["serve"], more].concat())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let kept = std::sync::Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let address = |name: &str| {
+            let text = ready.split_whitespace().find_map(|word| word.strip_prefix(name));
+            text.map(|text| text.parse::<SocketAddr>().unwrap())
+        };
+        let Some(click) = address("click=http://") else {
+            drop(child.kill());
+            drop(child.wait());
+            panic!("not ready: {ready:?}\n{}", log.lock().unwrap());
+        };
+        Served { click, control: address("control=http://").unwrap(), ops: address("ops=http://").unwrap(), child, log }
+    }
+}
+
+/// A running `hopgate serve`; killed when dropped.
+pub struct Served {
+    pub click: SocketAddr,
+    pub control: SocketAddr,
+    pub ops: SocketAddr,
+    child: std::process::Child,
+    log: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+impl Served {
+    pub fn get(&self, path: &str) -> Answer {
+        Client::connect(self.click).get(path)
+    }
+
+    /// The figures of `/metrics` whose line begins with `name`, summed.
+    pub fn metric(&self, name: &str) -> f64 {
+        metric(self.ops, name)
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
+        assert!(std::process::Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    /// Bytes of memory it holds.
+    pub fn resident(&self) -> u64 {
+        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The figures of an ops listener's `/metrics` whose line begins with `name`, summed.
+pub fn metric(ops: SocketAddr, name: &str) -> f64 {
+    let text = Client::connect(ops).get("/metrics").body;
+    text.lines()
+        .filter(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// The figure of `hopgate_shed_total` of one class.
+pub fn shed(ops: SocketAddr, class: &str) -> f64 {
+    metric(ops, &format!("hopgate_shed_total{{class=\"{class}\"}}"))
+}
+
+/// All bytes of a folder's files, by name.
+pub fn bytes_of(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
