@@ -161,6 +161,19 @@ impl Inner {
         self.done.get() < self.out_upto.get()
     }
 
+    /// Takes in what the writer has recorded.
+    fn take_commits(&self) {
+        let done = self.own.committed.load(Ordering::Acquire);
+        if done > self.done.get() {
+            self.done.set(done);
+            self.done_at.set(Instant::now());
+            if !self.is_out() {
+                self.out_bytes.set(0);
+            }
+            self.wake_upto(done);
+        }
+    }
+
     /// Hands the buffer to the writer.
     fn hand_over(&self) {
         let upto = self.ticket.get();
@@ -290,30 +303,31 @@ impl Future for Pump {
                 *place = Some(cx.waker().clone());
             }
         }
-        // Looked at after the waker is in place, so that no commit goes unseen.
-        let state = lane.shared.stats.state();
-        let done = lane.own.committed.load(Ordering::Acquire);
-        if done > lane.done.get() {
-            lane.done.set(done);
-            lane.done_at.set(Instant::now());
-            if !lane.is_out() {
-                lane.out_bytes.set(0);
+        lane.own.asleep.store(false, Ordering::SeqCst);
+        loop {
+            let state = lane.shared.stats.state();
+            lane.take_commits();
+            if matches!(state, State::Failed | State::Closed) {
+                // What is still in the buffer will never be written; what is out, the writer counts.
+                let buffered = lane.ticket.get() - lane.out_upto.get();
+                if buffered > 0 {
+                    stats::add(&lane.shared.stats.lost_total, buffered);
+                    lane.buffer.take();
+                    lane.out_upto.set(lane.ticket.get());
+                }
+                lane.release(lane.ticket.get(), Instant::now());
+                return if state == State::Closed { Poll::Ready(()) } else { Poll::Pending };
             }
-            lane.wake_upto(done);
-        }
-        if matches!(state, State::Failed | State::Closed) {
-            // What is still in the buffer will never be written; what is out, the writer counts.
-            let buffered = lane.ticket.get() - lane.out_upto.get();
-            if buffered > 0 {
-                stats::add(&lane.shared.stats.lost_total, buffered);
-                lane.buffer.take();
-                lane.out_upto.set(lane.ticket.get());
+            if lane.ticket.get() > lane.out_upto.get() && !lane.is_out() {
+                lane.hand_over();
+                continue;
             }
-            lane.release(lane.ticket.get(), Instant::now());
-            return if state == State::Closed { Poll::Ready(()) } else { Poll::Pending };
-        }
-        if lane.ticket.get() > lane.out_upto.get() && !lane.is_out() {
-            lane.hand_over();
+            // Said before the last look, so that a commit in between is either seen or wakes us.
+            lane.own.asleep.store(true, Ordering::SeqCst);
+            if lane.own.committed.load(Ordering::SeqCst) <= lane.done.get() {
+                break;
+            }
+            lane.own.asleep.store(false, Ordering::SeqCst);
         }
         this.keep_deadline(cx);
         Poll::Pending

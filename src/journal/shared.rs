@@ -3,7 +3,7 @@
 //! Each lock is held for a few moves of pointers, never across a file operation or a wake-up.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -37,9 +37,19 @@ pub(super) struct LaneShared {
     pub spare: Mutex<Vec<u8>>,
     /// The lane's pump.
     pub waker: Mutex<Option<Waker>>,
+    /// The pump will not look again by itself.
+    pub asleep: AtomicBool,
 }
 
 impl LaneShared {
+    /// Wakes the pump unless it is about to look anyway: waking another thread's event loop costs a system call, and where
+    /// both threads share a core the batch is mostly written before the pump has even returned from handing it over.
+    pub(super) fn wake_if_asleep(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
     pub(super) fn wake(&self) {
         let waker = lock(&self.waker).clone();
         if let Some(waker) = waker {

@@ -19,10 +19,6 @@ use super::shared::{Batch, Shared, Wake};
 use super::stats::{self, State};
 use super::{Mode, wire};
 
-/// Least time between two batches of mode `queued` or `written`. A click that comes alone finds the writer waiting and pays
-/// nothing; under load, batches grow with it, where a batch of a few hops each would buy two switches of threads (five
-/// hops a batch and 0.7 µs a click were measured without).
-const BREATH: Duration = Duration::from_micros(200);
 /// How long a failed rotation waits for its next try.
 const ROTATE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -104,12 +100,7 @@ impl Writer {
         loop {
             let timer = self.timer();
             match self.shared.wait(&mut self.batches, timer) {
-                Wake::Batches => {
-                    self.take_in();
-                    if self.shared.config.mode != Mode::Synced {
-                        std::thread::sleep(BREATH);
-                    }
-                }
+                Wake::Batches => self.take_in(),
                 Wake::Timer => {
                     let now = Instant::now();
                     self.out.clear();
@@ -195,8 +186,8 @@ impl Writer {
         for batch in self.batches.drain(..) {
             // The buffer goes back first, so that it is there when the lane sees the commit.
             *super::shared::lock(&batch.lane.spare) = recycle(batch.frames);
-            batch.lane.committed.store(batch.upto, Ordering::Release);
-            batch.lane.wake();
+            batch.lane.committed.store(batch.upto, Ordering::SeqCst);
+            batch.lane.wake_if_asleep();
         }
         if self.out.capacity() > 4 * 1024 * 1024 {
             self.out = Vec::new();
