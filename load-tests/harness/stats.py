@@ -45,5 +45,8 @@ def paired_ratio(over, under):
 
 
 def abba(names, round_number):
-    """The order of one round: forward in even rounds, backward in odd ones, so that a steady drift cancels."""
-    return list(names) if round_number % 2 == 0 else list(reversed(names))
+    """The order of one round. A pair of rounds goes through one shuffled order and back, so that a steady drift cancels;
+    another shuffle for each pair, for whoever ends one round begins the next and finds its caches warm."""
+    shuffled = sorted(names)
+    random.Random(round_number // 2).shuffle(shuffled)
+    return shuffled if round_number % 2 == 0 else shuffled[::-1]

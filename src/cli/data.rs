@@ -222,6 +222,9 @@ pub fn key(key: Key) -> Result<(), CliError> {
                 other => CliError::failed(other),
             })?;
             let id = new.record.id.clone();
+            if scope.is_none() && matches!(role, Role::Creator | Role::Platform) {
+                eprintln!("without --scope this key speaks for every {}", role.as_str());
+            }
             runtime()?.block_on(open(&place)?.create(new)).map_err(CliError::failed)?;
             eprintln!("id {id}; the key is shown this once / 密钥只显示这一次:");
             println!("{}", text.reveal());

@@ -108,12 +108,11 @@ fn shown(path: &Path) -> String {
 
 /// Names every fault of settings, policies and certificates.
 fn check(config: &Config) -> Result<(), CliError> {
-    let (settings, mut faults) = match settings(config) {
-        Ok(settings) => (settings, Vec::new()),
-        // The policies can be looked at all the same.
-        Err(CliError::Config(faults)) => (Settings::defaults(&usual_base(config)), faults),
-        Err(other) => return Err(other),
+    let (settings, mut faults) = match config_file(config) {
+        Some(path) => Settings::inspect(path),
+        None => (Some(Settings::defaults(&usual_base(config))), Vec::new()),
     };
+    let Some(settings) = settings else { return Err(CliError::Config(faults)) };
     let mut agreements = 0;
     match folder::load(&settings.policies, &settings.words) {
         Ok(loaded) => agreements = loaded.policy.agreements().len(),
@@ -143,12 +142,16 @@ fn tls_fault(error: &crate::edge::tls::TlsError) -> Fault {
 
 /// The settings of a command: the named file, else the usual one, else the defaults.
 fn settings(config: &Config) -> Result<Settings, CliError> {
-    let usual = Path::new(USUAL_CONFIG);
-    match &config.config {
+    match config_file(config) {
         Some(path) => Settings::load(path).map_err(CliError::Config),
-        None if usual.exists() => Settings::load(usual).map_err(CliError::Config),
         None => Ok(Settings::defaults(&usual_base(config))),
     }
+}
+
+/// The named settings file, else the usual one where it exists.
+fn config_file(config: &Config) -> Option<&Path> {
+    let usual = Path::new(USUAL_CONFIG);
+    config.config.as_deref().or(usual.exists().then_some(usual))
 }
 
 fn usual_base(config: &Config) -> PathBuf {

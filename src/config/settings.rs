@@ -171,6 +171,14 @@ impl Settings {
     /// # Errors
     /// Every fault of the file, with line and mend.
     pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        match Self::inspect(path) {
+            (Some(settings), faults) if faults.is_empty() => Ok(settings),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Reads what can be read of a file, with every fault of it: so that a check can go on to what the settings name.
+    pub fn inspect(path: &Path) -> (Option<Self>, Vec<Fault>) {
         let faults = Faults::default();
         let name = path.display().to_string();
         let base = path.parent().unwrap_or(Path::new(""));
@@ -181,10 +189,7 @@ impl Settings {
                 None
             }
         };
-        match settings {
-            Some(settings) if faults.count() == 0 => Ok(settings),
-            _ => Err(faults.into_sorted()),
-        }
+        (settings, faults.into_sorted())
     }
 
     fn read(name: &str, text: &str, base: &Path, faults: &Faults) -> Option<Self> {
