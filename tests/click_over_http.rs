@@ -203,7 +203,7 @@ fn a_switch_under_load_never_mixes_versions() {
         for round in 0..30 {
             let id = format!("version-{round}");
             write(&id);
-            gateway.app().reload();
+            gateway.app().block_on(gateway.app().reload());
             versions.push((gateway.app().gateway().policies.current().version().to_string(), id));
             // The next click of this thread already sees it.
             let mut client = Client::connect(address);

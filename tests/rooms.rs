@@ -25,7 +25,7 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
     ("rustls::", &["edge"]),
     ("tokio_rustls::", &["edge"]),
     ("axum::", &["control", "edge/plain.rs"]),
-    ("rusqlite::", &["sqlite.rs", "catalog", "control/keys"]),
+    ("rusqlite::", &["sqlite.rs", "catalog", "policies/sqlite.rs", "control/keys"]),
     ("dashmap::", &["catalog"]),
     ("clap::", &["cli"]),
     ("prometheus::", &["telemetry", "app"]),

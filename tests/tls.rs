@@ -171,7 +171,7 @@ fn both_versions_and_both_names_redirect_and_resume() {
     // Tickets outlive a reload: their key stays.
     let config = Arc::new(tls.strict(&[&version::TLS13]));
     click(&mut connect(tls.address(), Arc::clone(&config), "one.example").unwrap(), &tls.path);
-    tls.gateway.app().reload();
+    tls.gateway.app().block_on(tls.gateway.app().reload());
     let again = connect(tls.address(), config, "one.example").unwrap();
     assert_eq!(again.conn.handshake_kind(), Some(HandshakeKind::Resumed));
 }

@@ -37,6 +37,8 @@ use crate::edge::plain;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
+use crate::policies::sqlite::SqlitePolicyStore;
+use crate::policies::store::PolicyStore;
 use crate::policies::{Policies, folder};
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
@@ -110,6 +112,7 @@ pub struct App {
     journal: Option<Journal>,
     stats: Arc<JournalStats>,
     certificates: Option<Arc<Certificates>>,
+    policy_store: Arc<dyn PolicyStore>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
     drain_control: signal::Sender<bool>,
@@ -213,6 +216,8 @@ impl App {
             .thread_name("control")
             .enable_all()
             .build()?;
+        let policy_store: Arc<dyn PolicyStore> = Arc::new(SqlitePolicyStore::open(&data.database())?);
+        runtime.block_on(upkeep::keep_version(&policies, &*policy_store, &loaded.canonical, clock.now()));
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -326,6 +331,7 @@ impl App {
             journal: Some(journal),
             stats,
             certificates,
+            policy_store,
             draining,
             drain_workers,
             drain_control,

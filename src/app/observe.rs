@@ -58,6 +58,11 @@ fn policy_families(gateway: &Gateway) -> Vec<MetricFamily> {
             "Reloads that had faults and kept the last good set.",
             policies.failures() as f64,
         ),
+        counter_family(
+            "hopgate_policy_versions_unkept_total",
+            "Versions that came into force and could not be kept in the store.",
+            policies.unkept() as f64,
+        ),
         gauge_family(
             "hopgate_rehearsal_offset_seconds",
             "How far the clock is from the system's; 0 in production.",

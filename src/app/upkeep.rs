@@ -10,8 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::App;
 use crate::click::Gateway;
+use crate::config::settings::Settings;
+use crate::domain::time::Timestamp;
 use crate::edge::tls::Certificates;
 use crate::policies::folder::Folder;
+use crate::policies::store::PolicyStore;
 use crate::policies::{Policies, Reload};
 
 /// How often files are looked at.
@@ -25,6 +28,7 @@ impl App {
         let gateway = Arc::clone(&self.gateway);
         let settings = Arc::clone(&self.settings);
         let certificates = self.certificates.clone();
+        let store = Arc::clone(&self.policy_store);
         let mut folder = Folder::new(&settings.policies);
         folder.changed();
         runtime.spawn(async move {
@@ -40,7 +44,7 @@ impl App {
                     tracing::error!(%error, "the visitors' key of the day cannot be kept");
                 }
                 if settings.watch_policies && folder.changed() {
-                    report(folder.reload(&gateway.policies, &settings.words, gateway.clock.now()), &gateway.policies);
+                    reload_policies(&folder, &gateway, &settings, &*store).await;
                 }
                 if let Some(certificates) = &certificates {
                     let now = looks(certificates);
@@ -55,13 +59,32 @@ impl App {
         runtime.spawn(async move { catalog.follow(FOLLOW).await });
     }
 
-    /// Reads policies and certificates again, as SIGHUP asks.
-    pub fn reload(&self) {
-        let Gateway { policies, clock, .. } = &*self.gateway;
-        report(Folder::new(&self.settings.policies).reload(policies, &self.settings.words, clock.now()), policies);
+    /// Reads policies and certificates again, as SIGHUP asks. Returns when that is done.
+    pub async fn reload(&self) {
+        let folder = Folder::new(&self.settings.policies);
+        reload_policies(&folder, &self.gateway, &self.settings, &*self.policy_store).await;
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates);
         }
+    }
+}
+
+async fn reload_policies(folder: &Folder, gateway: &Gateway, settings: &Settings, store: &dyn PolicyStore) {
+    let policies = &gateway.policies;
+    let (reload, canonical) = folder.reload(policies, &settings.words, gateway.clock.now());
+    let switched = reload == Reload::Switched;
+    report(reload, policies);
+    if let (true, Some(canonical)) = (switched, canonical) {
+        keep_version(policies, store, &canonical, gateway.clock.now()).await;
+    }
+}
+
+/// Keeps the version that came into force. A store that fails is no reason not to serve under it.
+pub(super) async fn keep_version(policies: &Policies, store: &dyn PolicyStore, canonical: &str, now: Timestamp) {
+    let version = policies.current().version();
+    if let Err(error) = store.put_in_force(version, canonical, now).await {
+        policies.note_unkept();
+        tracing::error!(%error, %version, "the policy version in force could not be kept");
     }
 }
 

@@ -55,7 +55,7 @@ pub fn until_told(app: App, announce: bool) -> Result<(), CliError> {
         }
         loop {
             tokio::select! {
-                _ = hangup.recv() => app.reload(),
+                _ = hangup.recv() => app.reload().await,
                 _ = terminate.recv() => return Ok("SIGTERM"),
                 _ = interrupt.recv() => return Ok("SIGINT"),
             }

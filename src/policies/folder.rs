@@ -106,11 +106,12 @@ impl Folder {
         changed
     }
 
-    /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays.
-    pub fn reload(&self, policies: &Policies, words: &Vocabulary, now: Timestamp) -> Reload {
+    /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays. With what was read:
+    /// the canonical form, for the store of versions.
+    pub fn reload(&self, policies: &Policies, words: &Vocabulary, now: Timestamp) -> (Reload, Option<String>) {
         match load(&self.path, words) {
-            Ok(loaded) => policies.publish(loaded.policy, now),
-            Err(faults) => policies.keep(faults),
+            Ok(loaded) => (policies.publish(loaded.policy, now), Some(loaded.canonical)),
+            Err(faults) => (policies.keep(faults), None),
         }
     }
 }
@@ -141,12 +142,14 @@ mod tests {
 
         write(folder.path(), "two.yaml", GOOD);
         assert!(watched.changed());
-        let Reload::Kept(faults) = watched.reload(&policies, &words, now) else { panic!("a bad set was taken") };
+        let (Reload::Kept(faults), None) = watched.reload(&policies, &words, now) else {
+            panic!("a bad set was taken")
+        };
         assert!(faults[0].problem.contains("`a-b` is already used at"), "{faults:?}");
         assert_eq!(policies.current().version(), first);
 
         write(folder.path(), "two.yaml", &GOOD.replace("a-b", "c-d"));
-        assert_eq!(watched.reload(&policies, &words, now), Reload::Switched);
+        assert_eq!(watched.reload(&policies, &words, now).0, Reload::Switched);
         assert_ne!(policies.current().version(), first);
     }
 

@@ -5,6 +5,8 @@
 
 pub mod canonical;
 pub mod folder;
+pub mod sqlite;
+pub mod store;
 pub mod yaml;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ pub struct Policies {
     epoch: AtomicU64,
     loaded_at: AtomicI64,
     failures: AtomicU64,
+    unkept: AtomicU64,
 }
 
 /// What a reload did.
@@ -44,6 +47,7 @@ impl Policies {
             epoch: AtomicU64::new(1),
             loaded_at: AtomicI64::new(now.micros()),
             failures: AtomicU64::new(0),
+            unkept: AtomicU64::new(0),
         }
     }
 
@@ -72,6 +76,16 @@ impl Policies {
     pub fn keep(&self, faults: Vec<Fault>) -> Reload {
         self.failures.fetch_add(1, Ordering::Relaxed);
         Reload::Kept(faults)
+    }
+
+    /// Notes that a version came into force which its store could not keep: its hops name a version nobody can show.
+    pub fn note_unkept(&self) {
+        self.unkept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many versions the store could not keep.
+    pub fn unkept(&self) -> u64 {
+        self.unkept.load(Ordering::Relaxed)
     }
 
     /// How many versions this process has put in force.

@@ -1,4 +1,4 @@
-//! One dated cooperation rule, as its two parties would read it. Never decides; see [`super::decide`].
+//! One dated cooperation rule, as its two parties would read it. Never decides; see [`mod@super::decide`].
 
 use serde::Serialize;
 
