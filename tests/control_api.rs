@@ -123,13 +123,17 @@ async fn every_bad_input_is_named_and_stores_nothing() {
         assert_eq!(answer.faults(), [("url".to_owned(), code.to_owned())], "{url}");
         assert!(answer.json()["title"].as_str().unwrap().starts_with("链接地址不可用 / "), "{}", answer.text);
     }
-    let huge = json!({"url": format!("https://item.jd.com/{}", "a".repeat(3 << 20))});
+    let long = json!({"url": format!("https://item.jd.com/{}", "a".repeat(3 << 20))});
+    let answer = running.admin("POST", "/v1/links", &long).await;
+    assert_eq!(answer.status, 422, "3 MB of text: {}", answer.text);
+    assert_eq!(answer.faults(), [("url".to_owned(), "too_long".to_owned())]);
+    let huge = json!({"url": format!("https://item.jd.com/{}", "a".repeat(5 << 20))});
     let answer = running.admin("POST", "/v1/links", &huge).await;
     assert_eq!((answer.status, &answer.json()["status"]), (413, &json!(413)));
     let asks_first = [("Expect", "100-continue")];
     let answer = running.with(&running.admin, "POST", "/v1/links", &asks_first, &huge.to_string()).await;
     assert_eq!((answer.status, &answer.json()["status"]), (413, &json!(413)));
-    let answer = running.call("", "POST", "/v1/links", &huge).await;
+    let answer = running.call("", "POST", "/v1/links", &long).await;
     assert_eq!(answer.status, 401);
 
     let all = json!({

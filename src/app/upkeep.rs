@@ -30,7 +30,7 @@ impl App {
         let certificates = self.certificates.clone();
         let store = Arc::clone(&self.policy_store);
         let mut folder = Folder::new(&settings.policies);
-        folder.changed();
+        folder.taken();
         runtime.spawn(async move {
             let mut seen = certificates.as_deref().map(looks);
             let mut ticks = interval(LOOK);

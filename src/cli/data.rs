@@ -97,10 +97,10 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
             "landing": explained.landing,
             "decision": explained.brief(),
         });
-        println!("{shown}");
+        say!("{shown}");
     } else {
-        println!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
-        println!("  {} {}", explained.outcome, explained.reason);
+        say!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
+        say!("  {} {}", explained.outcome, explained.reason);
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
     })?;
     store_batch(batch)?;
     eprint!("{}", if std::io::stderr().is_terminal() { "\r" } else { "" });
-    println!("imported {stored} links");
+    say!("imported {stored} links");
     if taken.is_empty() {
         return Ok(());
     }
@@ -227,32 +227,27 @@ pub fn key(key: Key) -> Result<(), CliError> {
             }
             runtime()?.block_on(open(&place)?.create(new)).map_err(CliError::failed)?;
             eprintln!("id {id}; the key is shown this once / 密钥只显示这一次:");
-            println!("{}", text.reveal());
+            say!("{}", text.reveal());
         }
         Key::List { place, json } => {
             let keys = runtime()?.block_on(open(&place)?.list()).map_err(CliError::failed)?;
             if json {
-                println!("{}", serde_json::to_string(&keys).map_err(CliError::failed)?);
+                say!("{}", serde_json::to_string(&keys).map_err(CliError::failed)?);
                 return Ok(());
             }
-            println!("{:<17} {:<9} {:<16} {:<27} {:<27} name", "id", "role", "scope", "created", "revoked");
+            say!("{:<17} {:<9} {:<16} {:<27} {:<27} name", "id", "role", "scope", "created", "revoked");
             for key in keys {
                 let revoked = key.revoked_at.map_or("-".to_owned(), |at| at.to_string());
                 let scope = key.scope.as_deref().unwrap_or("-");
                 let created = key.created_at.to_string();
-                println!(
-                    "{:<17} {:<9} {scope:<16} {created:<27} {revoked:<27} {}",
-                    key.id,
-                    key.role.as_str(),
-                    key.name
-                );
+                say!("{:<17} {:<9} {scope:<16} {created:<27} {revoked:<27} {}", key.id, key.role.as_str(), key.name);
             }
         }
         Key::Revoke { place, id } => {
             if !runtime()?.block_on(open(&place)?.revoke(&id, now)).map_err(CliError::failed)? {
                 return Err(CliError::Failed(format!("no key has the id `{id}`: see `hopgate key list`")));
             }
-            println!("revoked {id}");
+            say!("revoked {id}");
         }
     }
     Ok(())

@@ -104,13 +104,13 @@ pub fn run(once: bool) -> Result<(), CliError> {
     }
     let mut tally = Tally::default();
 
-    println!("今天的协议 / Agreements in force today\n");
+    say!("今天的协议 / Agreements in force today\n");
     let app = start(&folder.0.join("today"), &policies, Clock::System)?;
     app.block_on(today(app.addresses(), &folder.0.join("today"), &mut tally)).map_err(CliError::Failed)?;
     check_hops(&folder.0.join("today"), &mut tally)?;
 
-    println!("\n预演 2022 年双 11 收官：京东自营在快手直播间的窗口于 12 月 1 日零点结束");
-    println!("Rehearsal: JD self-operated goods in Kuaishou's live cart, window ending at midnight\n");
+    say!("\n预演 2022 年双 11 收官：京东自营在快手直播间的窗口于 12 月 1 日零点结束");
+    say!("Rehearsal: JD self-operated goods in Kuaishou's live cart, window ending at midnight\n");
     let at: Timestamp = "2022-11-30 23:59:59.000".parse().map_err(CliError::failed)?;
     let rehearsal = start(&folder.0.join("midnight"), &policies, Clock::starting_at(at))?;
     let seen = tally.ids.len();
@@ -120,9 +120,9 @@ pub fn run(once: bool) -> Result<(), CliError> {
     check_hops(&folder.0.join("midnight"), &mut tally)?;
 
     let lost = tally.ids.len() - tally.recorded.min(tally.ids.len());
-    println!();
+    say!("");
     for problem in &tally.wrong {
-        println!("not as expected: {problem}");
+        say!("not as expected: {problem}");
     }
     let summary = format!(
         "demo: {} clicks, {} redirected, {} refused, {} hops recorded, {lost} lost",
@@ -131,13 +131,13 @@ pub fn run(once: bool) -> Result<(), CliError> {
     let good = tally.wrong.is_empty() && lost == 0 && tally.recorded == tally.clicks;
     if once || !good {
         app.stop().map_err(CliError::Failed)?;
-        println!("{summary}");
+        say!("{summary}");
         return if good { Ok(()) } else { Err(CliError::Failed("the demo did not go as expected".to_owned())) };
     }
-    println!("{summary}\n");
-    println!("{}", app.addresses());
-    println!("API key: {}", read_key(&folder.0.join("today"))?);
-    println!("Ctrl-C ends / 按 Ctrl-C 结束");
+    say!("{summary}\n");
+    say!("{}", app.addresses());
+    say!("API key: {}", read_key(&folder.0.join("today"))?);
+    say!("Ctrl-C ends / 按 Ctrl-C 结束");
     until_told(app, false)
 }
 
@@ -291,7 +291,7 @@ async fn midnight(app: &App, data: &Path, tally: &mut Tally) -> Result<(), Strin
 
 fn row(cells: [&str; 5]) {
     let [a, b, c, d, e] = cells;
-    println!("{a:<29} {b:<9} {c:<7} {d:<21} {e}");
+    say!("{a:<29} {b:<9} {c:<7} {d:<21} {e}");
 }
 
 /// Reads the journal back: every id a client was given must be there once.

@@ -51,7 +51,7 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
     };
     let explained = explain(&policy, &settings.words, &question.over(case), question.at);
     if asked.json {
-        println!("{}", serde_json::to_string(&explained).map_err(CliError::failed)?);
+        say!("{}", serde_json::to_string(&explained).map_err(CliError::failed)?);
     } else {
         show(&explained);
     }
@@ -60,23 +60,23 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
 
 fn show(explained: &Explained) {
     let verdict = if explained.outcome == Outcome::Allow { "允许 / allow" } else { "拒绝 / deny" };
-    println!("{verdict}  {}", explained.reason);
-    println!("  协议 agreement      {}", explained.agreement.as_deref().unwrap_or("-"));
-    println!("  时间 at             {}", explained.at);
+    say!("{verdict}  {}", explained.reason);
+    say!("  协议 agreement      {}", explained.agreement.as_deref().unwrap_or("-"));
+    say!("  时间 at             {}", explained.at);
     match explained.valid_until {
-        Some(until) => println!("  有效至 valid until   {until}"),
-        None => println!("  有效至 valid until   -"),
+        Some(until) => say!("  有效至 valid until   {until}"),
+        None => say!("  有效至 valid until   -"),
     }
-    println!("  政策版本 policy      {}", explained.policy_version);
+    say!("  政策版本 policy      {}", explained.policy_version);
     let landing = &explained.landing;
-    println!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
+    say!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
     if !explained.trace.is_empty() {
-        println!("  逐条 trace");
+        say!("  逐条 trace");
     }
     for looked in &explained.trace {
-        println!("    {} {} {}", if looked.matched { "✓" } else { "✗" }, looked.effect, looked.agreement);
+        say!("    {} {} {}", if looked.matched { "✓" } else { "✗" }, looked.effect, looked.agreement);
         for failed in &looked.failed {
-            println!("        {:?}: 需要 wanted {}; 实际 found {}", failed.condition, failed.wanted, failed.found);
+            say!("        {:?}: 需要 wanted {}; 实际 found {}", failed.condition, failed.wanted, failed.found);
         }
     }
 }

@@ -3,6 +3,11 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong use, 78 bad configuration. Results go to standard output, logs and faults to
 //! standard error.
 
+/// Prints a line of a result. A reader that has gone (`| head`) ends the command quietly; a full disk is a failure.
+macro_rules! say {
+    ($($told:tt)*) => { crate::cli::tell(format_args!($($told)*)) };
+}
+
 mod args;
 mod data;
 mod demo;
@@ -10,6 +15,7 @@ mod explain;
 mod http;
 mod serve;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -50,6 +56,17 @@ impl From<StartError> for CliError {
             StartError::Tls(error) => CliError::Config(vec![tls_fault(&error)]),
             other => CliError::failed(other),
         }
+    }
+}
+
+fn tell(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("hopgate: cannot write to standard output: {error}");
+        std::process::exit(1);
     }
 }
 
@@ -94,8 +111,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Hops(hops) => data::hops(hops),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
-            println!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
-            println!("\n[[tls.certificates]]\nchain = \"{}\"\nkey = \"{}\"", shown(&files.chain), shown(&files.key));
+            say!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
+            say!("\n[[tls.certificates]]\nchain = \"{}\"\nkey = \"{}\"", shown(&files.chain), shown(&files.key));
             Ok(())
         }
     }
@@ -124,7 +141,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     if faults.is_empty() {
-        println!("ok: {agreements} agreements, {} certificates", settings.certificates.len());
+        say!("ok: {agreements} agreements, {} certificates", settings.certificates.len());
         Ok(())
     } else {
         Err(CliError::Config(faults))

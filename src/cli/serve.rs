@@ -21,6 +21,9 @@ pub fn run(serve: Serve) -> Result<(), CliError> {
     listen.tls = serve.tls.or(listen.tls);
     start_logging(settings.log_format, &settings.log_level);
     let clock = match serve.rehearse_at {
+        Some(at) if at.millis() < 0 => {
+            return Err(CliError::Usage("--rehearse-at: click ids count from 1970: name a later time".to_owned()));
+        }
         Some(at) => {
             tracing::warn!(%at, "REHEARSAL: the clock starts at another time; every hop is flagged");
             Clock::starting_at(at)
@@ -49,7 +52,7 @@ pub fn until_told(app: App, announce: bool) -> Result<(), CliError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         // Only now: whoever has read the line may send a signal at once, and it must not end the process unheard.
         if announce {
-            println!("{}", app.addresses());
+            say!("{}", app.addresses());
             // Whoever waits for the line reads a pipe; nobody reading is no reason to end.
             drop(std::io::stdout().flush());
         }

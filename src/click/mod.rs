@@ -18,6 +18,7 @@ use bytes::Bytes;
 use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
+use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::policy::{Decision, Facts, Permit, PolicySet, Reason, decide};
@@ -155,7 +156,12 @@ impl Worker {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                self.counters.click(None, None, Reason::UnknownLink as usize);
+                let machine = !self.flags(ask, self.device(ask).bot).is_person();
+                if machine {
+                    bump(&self.counters.machines, 1);
+                } else {
+                    self.counters.click(None, None, Reason::UnknownLink as usize);
+                }
                 unrecorded(Answer::Unknown)
             }
             Lookup::NotLoaded => unrecorded(Answer::NotLoaded),
@@ -234,6 +240,12 @@ impl Worker {
             (None, None) => Answer::Gone(reason),
         };
         Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+    }
+
+    fn device(&self, ask: &Ask<'_>) -> Device {
+        let gateway = &*self.gateway;
+        let State { agents, .. } = &mut *self.state.borrow_mut();
+        agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
     }
 
     fn flags(&self, ask: &Ask<'_>, bot: bool) -> HopFlags {

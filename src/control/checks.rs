@@ -133,7 +133,7 @@ impl<'w> Checks<'w> {
     /// One address, alone: a whole share text is refused by saying so.
     pub(super) fn url(&mut self, text: &str) -> Option<Landing> {
         if is_share_text(text) {
-            let problem = "this holds an address inside other words: paste the link alone, starting with https://";
+            let problem = "this holds an address inside other words, which is not supported yet: paste the link alone, starting with https://";
             self.fault("url", text, "share_text", problem);
             return None;
         }

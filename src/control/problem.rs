@@ -15,7 +15,7 @@ use crate::domain::code::Code;
 use crate::journal::read::ReadError;
 
 /// The most bytes of a request's body.
-pub const MOST_BODY: usize = 64 << 10;
+pub const MOST_BODY: usize = 4 << 20;
 
 /// Why a request is refused.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::fmt;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Names a slug may not take, because the click listener answers them itself.
-const RESERVED: [&str; 3] = ["healthz", "metrics", "robots"];
+const RESERVED: [&str; 7] = ["buildinfo", "favicon", "healthz", "livez", "metrics", "readyz", "robots"];
 
 /// The code of a link: 3 to 64 characters of `[A-Za-z0-9_-]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -242,6 +242,8 @@ impl Writer {
             if self.shared.stats.state() != State::Full && self.shared.stats.move_to(State::Full) {
                 tracing::error!(dir = %self.shared.config.dir.display(), "the journal's disk is full: make room; records wait");
             }
+            // A power cut would lose what waits.
+            self.shared.stats.written();
             if !self.shared.wait_for_retry(Instant::now() + self.shared.config.retry_every) {
                 self.gave_up = true;
                 return false;

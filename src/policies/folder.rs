@@ -1,5 +1,6 @@
 //! Policies in a folder of YAML files: read whole, compiled whole, watched for change. Never puts a faulty set in force.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -41,6 +42,15 @@ pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
             Err(error) => faults.add(&name, 1, "", format!("cannot be read: {error}")),
         }
     }
+    if faults.count() == 0 && written.agreements.is_empty() && written.defaults.is_empty() && !written.says_so {
+        let name = folder.display().to_string();
+        faults.add(
+            &name,
+            1,
+            "",
+            "holds no agreement: is it the right folder? `agreements: []` says that none is meant",
+        );
+    }
     if faults.count() > 0 {
         return Err(faults.into_sorted());
     }
@@ -53,7 +63,12 @@ pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
 fn files(folder: &Path, faults: &Faults) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
+    // A folder behind a link may be one that was read already: mounted settings are links, and links can run in circles.
+    let mut visited = HashSet::new();
     while let Some(folder) = folders.pop() {
+        if !visited.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())) {
+            continue;
+        }
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) => {
@@ -82,28 +97,46 @@ fn files(folder: &Path, faults: &Faults) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    seen: Vec<(PathBuf, u64, Option<SystemTime>)>,
+    seen: Looks,
+    taken: Looks,
 }
+
+type Looks = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 impl Folder {
     /// A folder not yet read.
     pub fn new(path: &Path) -> Self {
-        Folder { path: path.to_path_buf(), seen: Vec::new() }
+        Folder { path: path.to_path_buf(), seen: Vec::new(), taken: Vec::new() }
     }
 
-    /// Whether a file came, went or changed since the last call. Cheap: sizes and times only.
+    /// Takes the folder as it is now for read.
+    pub fn taken(&mut self) {
+        self.seen = self.look();
+        self.taken.clone_from(&self.seen);
+    }
+
+    /// Whether a file came, went or changed since the last time this said so, and all have kept still between two looks:
+    /// a file that is being written is not read. Cheap: sizes and times only.
     pub fn changed(&mut self) -> bool {
-        let looks: Vec<_> = files(&self.path, &Faults::default())
+        let looks = self.look();
+        let still = looks == self.seen;
+        self.seen = looks;
+        let changed = still && self.seen != self.taken;
+        if changed {
+            self.taken.clone_from(&self.seen);
+        }
+        changed
+    }
+
+    fn look(&self) -> Looks {
+        files(&self.path, &Faults::default())
             .into_iter()
             .map(|path| {
                 let meta = fs::metadata(&path).ok();
                 let size = meta.as_ref().map_or(0, fs::Metadata::len);
                 (path, size, meta.and_then(|meta| meta.modified().ok()))
             })
-            .collect();
-        let changed = looks != self.seen;
-        self.seen = looks;
-        changed
+            .collect()
     }
 
     /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays. With what was read:
@@ -138,10 +171,13 @@ mod tests {
         let policies = Arc::new(Policies::new(load(folder.path(), &words).unwrap().policy, now));
         let first = policies.current().version();
         let mut watched = Folder::new(folder.path());
-        assert!(watched.changed() && !watched.changed());
+        watched.taken();
+        assert!(!watched.changed());
 
         write(folder.path(), "two.yaml", GOOD);
-        assert!(watched.changed());
+        assert!(!watched.changed(), "it may still be being written");
+        assert!(watched.changed(), "it kept still");
+        assert!(!watched.changed(), "once");
         let (Reload::Kept(faults), None) = watched.reload(&policies, &words, now) else {
             panic!("a bad set was taken")
         };
@@ -190,5 +226,28 @@ mod tests {
             assert!(all.contains(part), "{part:?} is missing in\n{all}");
         }
         assert!(load(Path::new("no/such/folder"), &Vocabulary::default()).is_err());
+    }
+
+    #[test]
+    fn an_empty_file_or_folder_is_no_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = Vocabulary::default();
+        let problem = |folder: &Path| load(folder, &words).unwrap_err()[0].problem.clone();
+        assert!(problem(folder.path()).contains("holds no agreement"));
+        write(folder.path(), "one.yaml", GOOD);
+        write(folder.path(), "two.yaml", "# cut off\n");
+        assert!(problem(folder.path()).contains("is empty"), "{}", problem(folder.path()));
+        write(folder.path(), "one.yaml", "agreements: []\n");
+        fs::remove_file(folder.path().join("two.yaml")).unwrap();
+        assert!(load(folder.path(), &words).unwrap().policy.agreements().is_empty(), "said in so many words");
+    }
+
+    #[test]
+    fn links_in_circles_are_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "one.yaml", GOOD);
+        std::os::unix::fs::symlink(".", folder.path().join("a")).unwrap();
+        std::os::unix::fs::symlink(".", folder.path().join("b")).unwrap();
+        assert_eq!(load(folder.path(), &Vocabulary::default()).unwrap().policy.agreements().len(), 1);
     }
 }

@@ -14,6 +14,8 @@ pub struct Written {
     pub agreements: Vec<Agreement>,
     /// Defaults of pairs.
     pub defaults: Vec<PairDefault>,
+    /// Some file lists its agreements or defaults, be the list empty.
+    pub says_so: bool,
     /// Where each id was first seen.
     places: HashMap<Box<str>, String>,
 }
@@ -26,13 +28,18 @@ impl Written {
     pub fn read(&mut self, file: &str, text: &str, words: &Vocabulary, faults: &Faults) {
         let Some(node) = from_yaml(file, text, faults) else { return };
         let Some(root) = Table::root(file, &node, faults) else { return };
-        for entry in root.get("agreements").and_then(|field| field.list()).unwrap_or_default() {
+        let (agreements, defaults) = (root.get("agreements"), root.get("defaults"));
+        if agreements.is_none() && defaults.is_none() {
+            root.fault("", "is empty: a file that is still being written? `agreements: []` says that none is meant");
+        }
+        self.says_so |= agreements.is_some() || defaults.is_some();
+        for entry in agreements.and_then(|field| field.list()).unwrap_or_default() {
             let Some(table) = entry.table() else { continue };
             if let Some(agreement) = self.agreement(file, table, words) {
                 self.agreements.push(agreement);
             }
         }
-        for entry in root.get("defaults").and_then(|field| field.list()).unwrap_or_default() {
+        for entry in defaults.and_then(|field| field.list()).unwrap_or_default() {
             let Some(table) = entry.table() else { continue };
             let platform = table.require("platform").and_then(|field| platform(&field, words));
             let marketplace = table.require("marketplace").and_then(|field| marketplace(&field, words));
