@@ -1,15 +1,16 @@
 //! What a gateway does beside serving: notices changed policies and certificates, follows the catalog's feed, changes the
 //! visitors' key at midnight. A reload that fails keeps the last good state and says so.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::App;
 use crate::click::Gateway;
+use crate::config::looks::{Looks, look};
 use crate::config::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::edge::tls::Certificates;
@@ -113,13 +114,6 @@ fn reload_certificates(certificates: &Certificates) {
 }
 
 /// What the certificate files look like: a change of any of these means they were written.
-fn looks(certificates: &Certificates) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    certificates
-        .paths()
-        .map(|path| {
-            let meta = std::fs::metadata(path).ok();
-            let size = meta.as_ref().map_or(0, std::fs::Metadata::len);
-            (path.to_path_buf(), size, meta.and_then(|meta| meta.modified().ok()))
-        })
-        .collect()
+fn looks(certificates: &Certificates) -> Looks {
+    look(certificates.paths().map(Path::to_path_buf))
 }

@@ -7,7 +7,7 @@
 use triomphe::ThinArc;
 
 use crate::domain::code::Code;
-use crate::domain::link::{Link, LinkState, LinkView, Placement};
+use crate::domain::link::{Link, LinkState, LinkView, Placement, facts_text};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
 
@@ -51,7 +51,7 @@ impl Packed {
         let item_at = memchr::memmem::find(url.as_bytes(), item.as_bytes());
         let category = link.category.as_deref().unwrap_or_default();
         let shop = link.landing.shop.as_deref().unwrap_or_default();
-        let facts = facts_text(link);
+        let facts = facts_text(&link.facts);
 
         let surface = link.placement.surface.map_or(NO_SURFACE, |surface| surface as u8);
         let disabled = if link.state == LinkState::Disabled { DISABLED } else { 0 };
@@ -147,25 +147,6 @@ impl Packed {
             state: if small & DISABLED != 0 { LinkState::Disabled } else { LinkState::Active },
         }
     }
-}
-
-/// Facts in the form of [`LinkView::facts`]. A name that would read as two, or as a denial, is left out: a fact that is
-/// not there is unknown, and unknown never opens anything.
-fn facts_text(link: &Link) -> String {
-    let plain = |name: &str| !name.is_empty() && !name.starts_with('!') && !name.contains(char::is_whitespace);
-    let mut facts = link.facts.iter().filter(|fact| plain(&fact.name)).collect::<Vec<_>>();
-    facts.sort();
-    let mut text = String::new();
-    for fact in facts {
-        if !text.is_empty() {
-            text.push(' ');
-        }
-        if !fact.carried {
-            text.push('!');
-        }
-        text.push_str(&fact.name);
-    }
-    text
 }
 
 /// LEB128: seven bits a byte, the top bit set on all but the last.

@@ -1,4 +1,5 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod looks;
 pub mod settings;
 pub mod tree;

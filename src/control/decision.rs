@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::checks::Checks;
 use super::fields::{FieldFault, Fields};
 use crate::domain::hop::Outcome;
-use crate::domain::link::{Fact, Link, LinkState, Placement};
+use crate::domain::link::{Fact, Link, LinkState, Placement, facts_text};
 use crate::domain::marketplace::Landing;
 use crate::domain::policy::explain::Looked;
 use crate::domain::policy::{self, Facts, PolicySet, Reason};
@@ -167,7 +167,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         explained.reason = reason;
         return explained;
     }
-    let carried = carried(&case.facts);
+    let carried = facts_text(&case.facts);
     let facts = Facts {
         platform: case.placement.platform,
         surface: case.placement.surface,
@@ -195,15 +195,6 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         (until, Some(end)) => until.filter(|until| *until < end),
     };
     explained
-}
-
-/// Facts as the policy reads them: sorted, `name` or `!name`, one space between.
-fn carried(facts: &[Fact]) -> String {
-    let mut facts: Vec<&Fact> = facts.iter().collect();
-    facts.sort();
-    let words: Vec<String> =
-        facts.into_iter().map(|fact| format!("{}{}", if fact.carried { "" } else { "!" }, fact.name)).collect();
-    words.join(" ")
 }
 
 /// The fields of a question.

@@ -24,6 +24,25 @@ pub struct Fact {
     pub carried: bool,
 }
 
+/// Facts in the form of [`LinkView::facts`]. A name that would read as two, or as a denial, is left out: a fact that is
+/// not there is unknown, and unknown never opens anything.
+pub fn facts_text(facts: &[Fact]) -> String {
+    let plain = |name: &str| !name.is_empty() && !name.starts_with('!') && !name.contains(char::is_whitespace);
+    let mut facts = facts.iter().filter(|fact| plain(&fact.name)).collect::<Vec<_>>();
+    facts.sort();
+    let mut text = String::new();
+    for fact in facts {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        if !fact.carried {
+            text.push('!');
+        }
+        text.push_str(&fact.name);
+    }
+    text
+}
+
 /// Whether a link may be clicked at all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum LinkState {

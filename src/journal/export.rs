@@ -177,6 +177,14 @@ fn harmless(mut field: String) -> String {
     field
 }
 
+/// One hop as an export writes it, under its external click id.
+///
+/// # Errors
+/// Only if a field could not be told in JSON, which none is.
+pub fn row_json(seq: u64, hop: &Hop<'_>, click_id: &str) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(Row::new(seq, hop, click_id))
+}
+
 /// Writes the hops decided at or after `from` and before `to` (`None`: without a bound) to `out`, in log order.
 ///
 /// # Errors

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::canonical::{canonical, version};
 use super::yaml::Written;
 use super::{Policies, Reload};
+use crate::config::looks::{Looks, look};
 use crate::config::tree::{Fault, Faults};
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
@@ -101,8 +101,6 @@ pub struct Folder {
     taken: Looks,
 }
 
-type Looks = Vec<(PathBuf, u64, Option<SystemTime>)>;
-
 impl Folder {
     /// A folder not yet read.
     pub fn new(path: &Path) -> Self {
@@ -129,14 +127,7 @@ impl Folder {
     }
 
     fn look(&self) -> Looks {
-        files(&self.path, &Faults::default())
-            .into_iter()
-            .map(|path| {
-                let meta = fs::metadata(&path).ok();
-                let size = meta.as_ref().map_or(0, fs::Metadata::len);
-                (path, size, meta.and_then(|meta| meta.modified().ok()))
-            })
-            .collect()
+        look(files(&self.path, &Faults::default()))
     }
 
     /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays. With what was read:

@@ -16,9 +16,9 @@ use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
 use crate::control::keys::Role;
 use crate::control::problem::ApiError;
-use crate::domain::click_id::{BadClickId, ClickId, ClickKey};
-use crate::journal::export::{self, Format};
-use crate::journal::read::{self, ReadError};
+use crate::domain::click_id::{BadClickId, ClickId};
+use crate::journal::export;
+use crate::journal::read;
 use crate::policies::canonical;
 
 /// The description of the API, OpenAPI 3.1.
@@ -60,27 +60,18 @@ pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Resu
     let dir = api.state.journal_dir.clone();
     let looking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        look_up(&dir, id, &text, &key)
+        look_up(&dir, id, &text)
     });
     let found = looking.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     found.map(Json).ok_or(ApiError::UnknownHop)
 }
 
 /// The hop of a click as the journal's own export writes it, so that the two can never say different things.
-fn look_up(dir: &Path, id: ClickId, text: &str, key: &ClickKey) -> Result<Option<Value>, ApiError> {
+fn look_up(dir: &Path, id: ClickId, text: &str) -> Result<Option<Value>, ApiError> {
     let Some(record) = read::find(dir, id, id.minted_at())? else { return Ok(None) };
     let unreadable = |error: &dyn std::fmt::Display| ApiError::Internal(format!("hop {id}: {error}"));
-    let at = record.hop().map_err(|error| unreadable(&error))?.at;
-    let mut lines = Vec::new();
-    export::export(dir, Format::Ndjson, Some(at), Some(at.plus_micros(1)), key, &mut lines)
-        .map_err(|error: ReadError| ApiError::Journal(error))?;
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let hop: Value = serde_json::from_slice(line).map_err(|error| unreadable(&error))?;
-        if hop["click_id"] == text {
-            return Ok(Some(hop));
-        }
-    }
-    Ok(None)
+    let hop = record.hop().map_err(|error| unreadable(&error))?;
+    export::row_json(record.seq, &hop, text).map(Some).map_err(|error| unreadable(&error))
 }
 
 pub(super) async fn policies(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Json<Value> {
@@ -111,6 +102,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::control::ControlState;
     use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::domain::click_id::ClickKey;
     use crate::domain::policy::PolicySet;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
