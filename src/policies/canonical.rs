@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::policy::{Agreement, PairDefault, Version};
+use super::yaml::Written;
+use crate::config::tree::{Fault, Faults};
+use crate::domain::policy::{Agreement, PairDefault, PolicySet, Version};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
@@ -82,4 +84,47 @@ pub fn version(canonical: &str) -> Version {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest.as_ref());
     Version(hash)
+}
+
+/// Compiles a kept version from its canonical form.
+///
+/// # Errors
+/// The faults of a form that this build cannot read, or one that says its bytes are not those of `expected` (the 16 hex
+/// digits a hop records): a kept version that was altered must not pass for what decided.
+pub fn read(expected: &str, canonical: &str, words: &Vocabulary) -> Result<PolicySet, Vec<Fault>> {
+    let name = format!("policy version {expected}");
+    let faults = Faults::default();
+    let found = version(canonical);
+    if found.to_string() != expected {
+        faults.add(&name, 1, "", format!("has the hash {found}: the kept text was altered; restore it from a backup"));
+        return Err(faults.into_sorted());
+    }
+    // JSON is YAML.
+    let mut written = Written::default();
+    written.read(&name, canonical, words, &faults);
+    if faults.count() > 0 {
+        return Err(faults.into_sorted());
+    }
+    Ok(PolicySet::compile(found, written.agreements, &written.defaults))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policies::folder;
+
+    #[test]
+    fn a_kept_version_reads_back_as_itself_and_an_altered_one_does_not() {
+        let words = Vocabulary::default();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policies");
+        let loaded = folder::load(&shipped, &words).unwrap();
+        let name = loaded.policy.version().to_string();
+        let again = read(&name, &loaded.canonical, &words).unwrap();
+        assert_eq!(canonical(again.agreements(), &[], &words), loaded.canonical);
+        assert_eq!(again.version(), loaded.policy.version());
+        let altered = loaded.canonical.replacen("2022", "2023", 1);
+        assert!(read(&name, &altered, &words).unwrap_err()[0].problem.contains("altered"));
+    }
 }
