@@ -140,7 +140,7 @@ impl Worker {
     }
 
     /// This worker's counters.
-    pub fn counters(&self) -> &WorkerCounters {
+    pub fn counters(&self) -> &Arc<WorkerCounters> {
         &self.counters
     }
 

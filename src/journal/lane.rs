@@ -46,6 +46,18 @@ pub struct Committed {
     pub took: Duration,
 }
 
+/// Keeps an answer back until its hop is recorded; see [`Commit::hold`].
+pub trait Held {
+    /// The hop is recorded, or will not be in time: let the answer go. `mark` is what [`Commit::hold`] was given.
+    fn release(&self, committed: Committed, mark: bool);
+}
+
+/// Who waits for a ticket.
+enum Waiter {
+    Task(Waker),
+    Held { held: Rc<dyn Held>, mark: bool, begun: Instant },
+}
+
 /// One worker's way into the journal. Cheap to clone, bound to its thread.
 #[derive(Clone)]
 pub struct Lane(Rc<Inner>);
@@ -69,8 +81,8 @@ struct Inner {
     released_at: Cell<Instant>,
     /// When the first hop of this turn was appended.
     turn_at: Cell<Option<Instant>>,
-    waiters: RefCell<Vec<(u64, Waker)>>,
-    spare_waiters: RefCell<Vec<(u64, Waker)>>,
+    waiters: RefCell<Vec<(u64, Waiter)>>,
+    spare_waiters: RefCell<Vec<(u64, Waiter)>>,
     pump: RefCell<Option<Waker>>,
     /// The pump will run without being woken.
     pump_due: Cell<bool>,
@@ -188,6 +200,20 @@ impl Inner {
         }
     }
 
+    /// What became of a ticket, once that is known.
+    fn committed(&self, ticket: u64, begun: Instant, counts: bool) -> Option<Committed> {
+        let committed =
+            |durability, at: Instant| Committed { durability, at, took: at.saturating_duration_since(begun) };
+        if ticket <= self.done.get() {
+            Some(committed(Durability::Kept, self.done_at.get()))
+        } else if ticket <= self.released.get() {
+            stats::add(&self.shared.stats.unsafe_total, counts.into());
+            Some(committed(Durability::Unsafe, self.released_at.get()))
+        } else {
+            None
+        }
+    }
+
     /// Lets the waiters up to a ticket go unrecorded.
     fn release(&self, upto: u64, now: Instant) {
         if upto > self.released.get() {
@@ -200,11 +226,15 @@ impl Inner {
     fn wake_upto(&self, upto: u64) {
         // Taken out first: a waker may do anything, even drop tasks that hold this lane.
         let mut waiters = self.waiters.replace(std::mem::take(&mut *self.spare_waiters.borrow_mut()));
-        for (ticket, waker) in waiters.drain(..) {
-            if ticket <= upto {
-                waker.wake();
-            } else {
-                self.waiters.borrow_mut().push((ticket, waker));
+        for (ticket, waiter) in waiters.drain(..) {
+            match waiter {
+                waiter if ticket > upto => self.waiters.borrow_mut().push((ticket, waiter)),
+                Waiter::Task(waker) => waker.wake(),
+                Waiter::Held { held, mark, begun } => {
+                    if let Some(committed) = self.committed(ticket, begun, true) {
+                        held.release(committed, mark);
+                    }
+                }
             }
         }
         *self.spare_waiters.borrow_mut() = waiters;
@@ -223,6 +253,23 @@ impl Drop for Inner {
 #[must_use = "a redirect must not leave before its hop is recorded"]
 pub struct Commit(Wait);
 
+impl Commit {
+    /// Leaves the waiting to `held`, which is told once, on this thread, by the lane's pump: cheaper than waking a task for
+    /// every hop. Answers what became of the hop if that is known already; then `held` is not told.
+    pub fn hold(self, held: Rc<dyn Held>, mark: bool) -> Option<Committed> {
+        match self.0 {
+            Wait::Over(committed) => Some(committed),
+            Wait::For { lane, ticket, begun, counts, .. } => {
+                let known = lane.committed(ticket, begun, counts);
+                if known.is_none() {
+                    lane.waiters.borrow_mut().push((ticket, Waiter::Held { held, mark, begun }));
+                }
+                known
+            }
+        }
+    }
+}
+
 enum Wait {
     Over(Committed),
     For { lane: Rc<Inner>, ticket: u64, begun: Instant, waits: bool, counts: bool },
@@ -236,19 +283,12 @@ impl Future for Commit {
             Wait::Over(committed) => return Poll::Ready(*committed),
             Wait::For { lane, ticket, begun, waits, counts } => (lane, *ticket, *begun, waits, *counts),
         };
-        let committed =
-            |durability, at: Instant| Committed { durability, at, took: at.saturating_duration_since(begun) };
-        let committed = if ticket <= lane.done.get() {
-            committed(Durability::Kept, lane.done_at.get())
-        } else if ticket <= lane.released.get() {
-            stats::add(&lane.shared.stats.unsafe_total, counts.into());
-            committed(Durability::Unsafe, lane.released_at.get())
-        } else {
+        let Some(committed) = lane.committed(ticket, begun, counts) else {
             let mut waiters = lane.waiters.borrow_mut();
             let known = if *waits { waiters.iter_mut().rev().find(|(other, _)| *other == ticket) } else { None };
             match known {
-                Some((_, waker)) => waker.clone_from(cx.waker()),
-                None => waiters.push((ticket, cx.waker().clone())),
+                Some((_, Waiter::Task(waker))) => waker.clone_from(cx.waker()),
+                _ => waiters.push((ticket, Waiter::Task(cx.waker().clone()))),
             }
             *waits = true;
             return Poll::Pending;

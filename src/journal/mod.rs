@@ -40,7 +40,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 pub use chunk::ChunkLimits;
-pub use lane::{Commit, Committed, Durability, Lane, Pump};
+pub use lane::{Commit, Committed, Durability, Held, Lane, Pump};
 pub use recover::OpenError;
 pub use segment::{Cut, Header, MAX_NODE};
 pub use stats::{JournalStats, State};
