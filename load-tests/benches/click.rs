@@ -1,5 +1,5 @@
-//! The parts of a click in isolation: deciding under 200 and 10,000 agreements, compiling them, looking a code up among
-//! 10,000 and 1,000,000 links. `cargo bench`.
+//! The parts of a click in isolation: deciding under 200 and 10,000 agreements, spread over the pairs and all on one;
+//! compiling them; looking a code up among 10,000 and 1,000,000 links. `cargo bench`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -12,32 +12,61 @@ use hopgate::domain::code::Code;
 use hopgate::domain::device::detect;
 use hopgate::domain::link::Placement;
 use hopgate::domain::marketplace::{Destination, recognise};
-use hopgate::domain::policy::{Agreement, Conditions, Effect, Facts, PolicySet, Version, decide};
+use hopgate::domain::policy::{
+    Agreement, Conditions, Effect, Facts, PolicySet, Rollout, Step, StickTo, Version, decide,
+};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
 const DAY: i64 = 86_400_000;
+const CREATORS: [&str; 8] = ["ann", "bo", "chen", "dai", "fei", "gu", "hong", "lin"];
+const CATEGORIES: [&str; 4] = ["beauty", "food", "books", ""];
 
-/// `count` agreements over 7 platforms and 11 marketplaces, or all on one pair; a tenth of them deny.
+/// Repeatable draws; a benchmark needs no good randomness.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.roll(all.len())]
+    }
+}
+
+/// `count` agreements over so many pairs, of every sort: windows of a month to half a year within two years, a tenth
+/// deny, and some list categories or creators, ask for a fact, or open in stages.
 fn agreements(count: usize, pairs: usize) -> Vec<Agreement> {
+    let mut dice = Dice(1);
     (0..count)
         .map(|number| {
-            let from = Timestamp::from_millis((number as i64 % 400) * DAY);
+            let from = Timestamp::from_millis(dice.roll(730) as i64 * DAY);
+            let deny = number % 10 == 9;
+            let texts = |wanted: bool, all: &[&str]| all.iter().filter(|_| wanted).map(|text| (*text).into()).collect();
             Agreement {
                 id: format!("agreement-{number}").into(),
                 title: "".into(),
                 platform: PlatformId((number % pairs % 7) as u8),
                 marketplaces: vec![MarketplaceId((number % pairs / 7) as u8)],
-                effect: if number % 10 == 9 { Effect::Deny } else { Effect::Allow },
+                effect: if deny { Effect::Deny } else { Effect::Allow },
                 from,
-                until: from.plus_micros(30 * DAY * 1_000),
+                until: from.plus_micros((30 + dice.roll(150) as i64) * DAY * 1_000),
                 when: Conditions {
-                    surfaces: vec![Surface::ALL[number % 12], Surface::ALL[(number + 3) % 12]],
+                    surfaces: (0..1 + dice.roll(4)).map(|_| dice.of(Surface::ALL)).collect(),
                     shop_types: if number % 2 == 0 { vec![ShopType::SelfOperated] } else { Vec::new() },
                     link_kinds: vec![LinkKind::Item, LinkKind::Alliance],
+                    categories: texts(dice.roll(5) == 0, &CATEGORIES[..2]),
+                    creators: texts(deny || dice.roll(8) == 0, &CREATORS[..2]),
+                    requires: texts(dice.roll(16) == 0, &["xingtu_order"]),
                     ..Conditions::default()
                 },
-                rollout: None,
+                rollout: (dice.roll(7) == 0).then(|| Rollout {
+                    by: StickTo::Creator,
+                    salt: format!("agreement-{number}").into(),
+                    steps: vec![Step { at: from, basis_points: 5_000 }],
+                }),
                 landing: LandingMode::App,
                 attribution: None,
                 priority: 0,
@@ -47,55 +76,69 @@ fn agreements(count: usize, pairs: usize) -> Vec<Agreement> {
         .collect()
 }
 
-fn facts(number: usize, pairs: usize) -> Facts<'static> {
-    Facts {
-        platform: Some(PlatformId((number % pairs % 7) as u8)),
-        surface: Some(Surface::ALL[number % 12]),
-        marketplace: MarketplaceId((number % pairs / 7) as u8),
-        shop_type: ShopType::SelfOperated,
-        link_kind: LinkKind::Item,
-        category: "",
-        creator: "creator-1",
+fn click(dice: &mut Dice, pairs: usize) -> (Facts<'static>, Timestamp) {
+    let pair = dice.roll(pairs);
+    let facts = Facts {
+        platform: Some(PlatformId((pair % 7) as u8)),
+        surface: Some(dice.of(Surface::ALL)),
+        marketplace: MarketplaceId((pair / 7) as u8),
+        shop_type: dice.of(ShopType::ALL),
+        link_kind: dice.of(&[LinkKind::Item, LinkKind::Item, LinkKind::Alliance, LinkKind::Shop]),
+        category: dice.of(&CATEGORIES),
+        creator: dice.of(&CREATORS),
         shop: "",
         item: "100012043978",
-        carried: "",
+        carried: dice.of(&["", "", "xingtu_order"]),
         link: "AbCd1234",
         visitor: 1,
-    }
+    };
+    (facts, Timestamp::from_millis(dice.roll(800) as i64 * DAY + dice.roll(DAY as usize) as i64))
 }
 
+/// Clicks asked one after the other, so many that no branch of theirs is learnt by heart.
+const CLICKS: usize = 8_192;
+
 fn deciding(c: &mut Criterion) {
-    for (name, count, pairs) in
-        [("200 agreements", 200, 77), ("200 on one pair", 200, 1), ("10,000 agreements", 10_000, 77)]
-    {
+    for (name, count, pairs) in [
+        ("200 agreements", 200, 77),
+        ("200 on one pair", 200, 1),
+        ("10,000 agreements", 10_000, 77),
+        ("10,000 on one pair", 10_000, 1),
+    ] {
         let policy = PolicySet::compile(Version([0; 32]), agreements(count, pairs), &[]);
-        // Only clicks that some agreement allows: refusals look for the nearest reason and are measured apart.
-        let asked: Vec<_> = (0..4_000)
-            .map(|number| (facts(number, pairs), Timestamp::from_millis((number as i64 * 7 % 400) * DAY + 5)))
-            .collect();
-        let (allowed, refused): (Vec<_>, Vec<_>) =
-            asked.into_iter().partition(|(facts, at)| decide(&policy, facts, *at).is_allow());
-        for (outcome, clicks) in [("allow", allowed), ("deny", refused)] {
-            if clicks.is_empty() {
-                continue;
+        let mut dice = Dice(2);
+        for (outcome, allowed) in [("70 % allowed", CLICKS * 7 / 10), ("allowed", CLICKS), ("refused", 0)] {
+            let mut clicks = Vec::new();
+            let (mut allows, mut refusals) = (allowed, CLICKS - allowed);
+            while clicks.len() < CLICKS {
+                let (facts, at) = click(&mut dice, pairs);
+                let wanted = if decide(&policy, &facts, at).is_allow() { &mut allows } else { &mut refusals };
+                if *wanted > 0 {
+                    *wanted -= 1;
+                    clicks.push((facts, at));
+                }
             }
+            // Whichever outcome was filled first leaves the other at the end: mix them.
+            (1..CLICKS).rev().for_each(|last| clicks.swap(last, dice.roll(last + 1)));
             let mut next = 0;
             c.bench_function(&format!("decide/{name}/{outcome}"), |b| {
                 b.iter(|| {
-                    let (facts, at) = &clicks[next % clicks.len()];
+                    let (facts, at) = &clicks[next % CLICKS];
                     next += 1;
                     black_box(decide(black_box(&policy), facts, *at).is_allow())
                 });
             });
         }
     }
-    c.bench_function("compile/10,000 agreements", |b| {
-        b.iter_batched(
-            || agreements(10_000, 77),
-            |agreements| PolicySet::compile(Version([0; 32]), agreements, &[]),
-            BatchSize::LargeInput,
-        );
-    });
+    for (name, pairs) in [("10,000 agreements", 77), ("10,000 on one pair", 1)] {
+        c.bench_function(&format!("compile/{name}"), |b| {
+            b.iter_batched(
+                || agreements(10_000, pairs),
+                |agreements| PolicySet::compile(Version([0; 32]), agreements, &[]),
+                BatchSize::LargeInput,
+            );
+        });
+    }
 }
 
 fn code(number: usize) -> Code {

@@ -2,6 +2,9 @@
 //! value, saying which agreements accept it. Immutable once built; never decides by itself.
 
 use std::collections::HashMap;
+use std::ops::Range;
+
+use foldhash::fast::FixedState;
 
 use super::agreement::{Agreement, Default as PairDefault, Effect};
 use crate::domain::time::Timestamp;
@@ -49,8 +52,28 @@ impl Rows {
         Rows { bits: vec![0; rows * words], words }
     }
 
+    /// As many rows, all alike.
+    fn alike(rows: usize, row: &[u64]) -> Self {
+        Rows { bits: row.repeat(rows), words: row.len() }
+    }
+
     fn set(&mut self, row: usize, rule: usize) {
         self.bits[row * self.words + rule / 64] |= 1 << (rule % 64);
+    }
+
+    /// Sets `rule` in a run of rows once [`Self::accumulate`] is called: one mark at either end instead of one a row.
+    fn mark(&mut self, run: Range<usize>, rule: usize) {
+        for row in [run.start, run.end] {
+            if let Some(word) = self.bits.get_mut(row * self.words + rule / 64) {
+                *word ^= 1 << (rule % 64);
+            }
+        }
+    }
+
+    fn accumulate(&mut self) {
+        for place in self.words..self.bits.len() {
+            self.bits[place] ^= self.bits[place - self.words];
+        }
     }
 
     pub(super) fn row(&self, row: usize) -> &[u64] {
@@ -61,7 +84,8 @@ impl Rows {
 /// A dimension whose values are texts: creators, categories, shops, items.
 #[derive(Debug)]
 pub(super) struct TextDimension {
-    values: HashMap<Box<str>, usize>,
+    /// Its keys come from the policy, never from a click: the hash may be a fast one.
+    values: HashMap<Box<str>, usize, FixedState>,
     rows: Rows,
 }
 
@@ -75,18 +99,15 @@ impl TextDimension {
         if rules.iter().all(|rule| of(rule).is_empty()) {
             return None;
         }
-        let mut values = HashMap::new();
+        let mut values = HashMap::with_hasher(FixedState::default());
         for text in rules.iter().flat_map(|rule| of(rule)) {
             let next = values.len() + 2;
             values.entry(text.clone()).or_insert(next);
         }
-        let mut rows = Rows::new(values.len() + 2, words);
+        let any = bits_of(rules, words, |rule| of(rule).is_empty());
+        let mut rows = Rows::alike(values.len() + 2, &any);
         for (place, rule) in rules.iter().enumerate() {
             let wanted = of(rule);
-            if wanted.is_empty() {
-                (0..values.len() + 2).for_each(|row| rows.set(row, place));
-                continue;
-            }
             if rule.effect == Effect::Deny {
                 rows.set(ROW_UNKNOWN, place);
             }
@@ -101,18 +122,45 @@ impl TextDimension {
     }
 }
 
+/// Which agreements of a pair have one effect, and the words these lie in.
+#[derive(Debug)]
+pub(super) struct OfEffect {
+    pub(super) bits: Vec<u64>,
+    pub(super) words: Range<usize>,
+}
+
+impl OfEffect {
+    fn build(rules: &[&Agreement], words: usize, effect: Effect) -> Self {
+        let bits = bits_of(rules, words, |rule| rule.effect == effect);
+        let first = bits.iter().position(|word| *word != 0).unwrap_or(words);
+        let end = bits.iter().rposition(|word| *word != 0).map_or(first, |last| last + 1);
+        OfEffect { bits, words: first..end }
+    }
+}
+
+fn bits_of<'a>(rules: &[&'a Agreement], words: usize, fits: impl Fn(&'a Agreement) -> bool) -> Vec<u64> {
+    let mut bits = vec![0; words];
+    for (place, _) in rules.iter().enumerate().filter(|(_, rule)| fits(rule)) {
+        bits[place / 64] |= 1 << (place % 64);
+    }
+    bits
+}
+
 /// Everything agreed between one platform and one marketplace.
 #[derive(Debug)]
 pub(super) struct Pair {
-    /// Places in [`PolicySet::agreements`], in winning order; bit `n` of every row speaks of `rules[n]`.
+    /// Places in [`PolicySet::agreements`], in winning order, denies first; bit `n` of every row speaks of `rules[n]`.
     pub(super) rules: Vec<u32>,
-    pub(super) words: usize,
+    /// When each of `rules` is in force: together, so that looking for the nearest touches no agreement.
+    pub(super) windows: Vec<(Timestamp, Timestamp)>,
     /// Instants at which something begins, ends or widens, rising.
     pub(super) boundaries: Vec<Timestamp>,
     /// Which are in force: row 0 before the first boundary, row n+1 from boundary n on.
     pub(super) in_force: Rows,
-    pub(super) denies: Vec<u64>,
-    pub(super) has_deny: bool,
+    pub(super) denies: OfEffect,
+    pub(super) allows: OfEffect,
+    /// Agreements with requirements or a staged opening, which no row answers.
+    pub(super) conditional: Vec<u64>,
     pub(super) surface: Rows,
     pub(super) shop_type: Rows,
     pub(super) link_kind: Rows,
@@ -127,7 +175,8 @@ pub(super) struct Pair {
 pub(super) const SURFACE_UNKNOWN: usize = Surface::ALL.len();
 
 impl Pair {
-    fn build(rules: Vec<u32>, all: &[Agreement], allow_by_default: bool) -> Self {
+    fn build(mut rules: Vec<u32>, all: &[Agreement], allow_by_default: bool) -> Self {
+        rules.sort_by_key(|place| all[*place as usize].effect != Effect::Deny);
         let words = rules.len().div_ceil(64).max(1);
         let here: Vec<&Agreement> = rules.iter().map(|place| &all[*place as usize]).collect();
 
@@ -146,16 +195,14 @@ impl Pair {
         let mut surface = Rows::new(Surface::ALL.len() + 1, words);
         let mut shop_type = Rows::new(ShopType::ALL.len(), words);
         let mut link_kind = Rows::new(LinkKind::ALL.len(), words);
-        let mut denies = vec![0u64; words];
         for (place, rule) in here.iter().enumerate() {
             let deny = rule.effect == Effect::Deny;
-            if deny {
-                denies[place / 64] |= 1 << (place % 64);
-            }
             let first = boundaries.partition_point(|at| *at < rule.from);
             let first = if rule.from == Timestamp::MIN { 0 } else { first + 1 };
             let last = boundaries.partition_point(|at| *at < rule.until);
-            (first..=last).for_each(|row| in_force.set(row, place));
+            if first <= last {
+                in_force.mark(first..last + 1, place);
+            }
 
             // A value that is not known never satisfies an allow's condition and always a deny's.
             let accepts = |listed: bool, any: bool, unknown: bool| any || if unknown { deny } else { listed };
@@ -181,17 +228,19 @@ impl Pair {
                 }
             }
         }
+        in_force.accumulate();
         Pair {
             category: TextDimension::build(&here, words, |rule| &rule.when.categories),
             creator: TextDimension::build(&here, words, |rule| &rule.when.creators),
             shop: TextDimension::build(&here, words, |rule| &rule.when.shops),
             item: TextDimension::build(&here, words, |rule| &rule.when.items),
-            has_deny: denies.iter().any(|word| *word != 0),
+            windows: here.iter().map(|rule| (rule.from, rule.until)).collect(),
+            denies: OfEffect::build(&here, words, Effect::Deny),
+            allows: OfEffect::build(&here, words, Effect::Allow),
+            conditional: bits_of(&here, words, |rule| rule.rollout.is_some() || !rule.when.requires.is_empty()),
             rules,
-            words,
             boundaries,
             in_force,
-            denies,
             surface,
             shop_type,
             link_kind,

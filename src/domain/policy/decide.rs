@@ -3,7 +3,7 @@
 
 use super::Reason;
 use super::agreement::{Agreement, Effect, StickTo};
-use super::compile::{Pair, PolicySet, SURFACE_UNKNOWN};
+use super::compile::{OfEffect, Pair, PolicySet, SURFACE_UNKNOWN};
 use super::nearest;
 use super::rollout;
 use crate::domain::time::Timestamp;
@@ -123,25 +123,25 @@ pub fn decide<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> De
         return Decision::Refuse(Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None });
     };
     let matching = Matching::new(pair, facts, at);
-    if pair.has_deny
-        && let Some((agreement, bucket)) = matching.first(policy, facts, at, |place| pair.denies[place], Effect::Deny)
-    {
+    if let Some((agreement, bucket)) = matching.first(policy, &pair.denies, facts, at) {
         return Decision::Refuse(Refusal { reason: Reason::DeniedByAgreement, agreement: Some(agreement), bucket });
     }
-    if let Some((agreement, bucket)) = matching.first(policy, facts, at, |place| !pair.denies[place], Effect::Allow) {
+    if let Some((agreement, bucket)) = matching.first(policy, &pair.allows, facts, at) {
         return Decision::Allow(Permit { agreement: Some(agreement), bucket });
     }
     if pair.allow_by_default {
         return Decision::Allow(Permit { agreement: None, bucket: None });
     }
-    Decision::Refuse(nearest::refusal(policy, pair, facts, at))
+    Decision::Refuse(nearest::refusal(policy, &matching, facts, at))
 }
 
 /// The rows of one click: an agreement matches when its bit is set in all of them.
-struct Matching<'p> {
-    pair: &'p Pair,
-    rows: [&'p [u64]; 4],
-    texts: [Option<&'p [u64]>; 4],
+pub(super) struct Matching<'p> {
+    pub(super) pair: &'p Pair,
+    /// Surface, window, link kind, shop type, in the order of asking.
+    pub(super) fixed: [&'p [u64]; 4],
+    /// Category, creator, shop, item; `None` where no agreement of the pair asks.
+    pub(super) texts: [Option<&'p [u64]>; 4],
 }
 
 impl<'p> Matching<'p> {
@@ -149,11 +149,11 @@ impl<'p> Matching<'p> {
         let interval = pair.boundaries.partition_point(|boundary| *boundary <= at);
         Matching {
             pair,
-            rows: [
-                pair.in_force.row(interval),
+            fixed: [
                 pair.surface.row(facts.surface.map_or(SURFACE_UNKNOWN, |surface| surface as usize)),
-                pair.shop_type.row(facts.shop_type as usize),
+                pair.in_force.row(interval),
                 pair.link_kind.row(facts.link_kind as usize),
+                pair.shop_type.row(facts.shop_type as usize),
             ],
             texts: [
                 pair.category.as_ref().map(|dimension| dimension.row(facts.category)),
@@ -168,27 +168,30 @@ impl<'p> Matching<'p> {
     fn first(
         &self,
         policy: &'p PolicySet,
+        of_effect: &OfEffect,
         facts: &Facts<'_>,
         at: Timestamp,
-        of_effect: impl Fn(usize) -> u64,
-        effect: Effect,
     ) -> Option<(&'p Agreement, Option<u16>)> {
-        for place in 0..self.pair.words {
-            let mut word = self.rows.iter().fold(of_effect(place), |word, row| word & row[place]);
-            for row in self.texts.iter().flatten() {
-                word &= row[place];
+        for place in of_effect.words.clone() {
+            let mut word = self.fixed.iter().fold(of_effect.bits[place], |word, row| word & row[place]);
+            if word == 0 {
+                continue;
             }
+            word = self.texts.iter().flatten().fold(word, |word, row| word & row[place]);
+            let conditional = self.pair.conditional[place];
             while word != 0 {
-                let rule = place * 64 + word.trailing_zeros() as usize;
+                let bit = word.trailing_zeros() as usize;
+                let agreement = policy.agreement(self.pair.rules[place * 64 + bit]);
+                if conditional >> bit & 1 == 0 {
+                    return Some((agreement, None));
+                }
+                if requirements_met(agreement, facts.carried, agreement.effect) {
+                    let (is_in, bucket) = in_rollout(agreement, facts, at);
+                    if is_in {
+                        return Some((agreement, bucket));
+                    }
+                }
                 word &= word - 1;
-                let agreement = policy.agreement(self.pair.rules[rule]);
-                if !requirements_met(agreement, facts.carried, effect) {
-                    continue;
-                }
-                let (is_in, bucket) = in_rollout(agreement, facts, at);
-                if is_in {
-                    return Some((agreement, bucket));
-                }
             }
         }
         None

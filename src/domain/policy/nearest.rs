@@ -1,12 +1,14 @@
 //! Why a click was refused: which agreement came nearest to allowing it, and on what it failed. Also the trace of an
 //! explanation. Off the path of an allowed click.
 
+use std::cmp::Reverse;
+
 use serde::Serialize;
 
 use super::Reason;
 use super::agreement::{Agreement, Effect};
-use super::compile::{Pair, PolicySet};
-use super::decide::{Facts, Refusal, in_rollout, requirements_met};
+use super::compile::PolicySet;
+use super::decide::{Facts, Matching, Refusal, in_rollout, requirements_met};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, ShopType};
 
@@ -97,32 +99,150 @@ pub fn holds(dimension: Dimension, agreement: &Agreement, facts: &Facts<'_>, at:
 }
 
 /// How far an allow was from matching; smaller is nearer: fewer failed conditions, then failing later in the order of
-/// asking, then the nearer instant where a window is what failed.
-fn distance(agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> Option<(usize, i8, u64, Dimension)> {
-    let mut failed = Dimension::ALL.into_iter().filter(|dimension| !holds(*dimension, agreement, facts, at));
-    let first = failed.next()?;
-    let away = if at < agreement.from {
-        agreement.from.micros().abs_diff(at.micros())
-    } else {
-        at.micros().abs_diff(agreement.until.micros())
-    };
-    Some((1 + failed.count(), -(first as i8), if first == Dimension::Window { away } else { 0 }, first))
+/// asking, then the nearer instant where the window is what failed first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Distance {
+    failed: u32,
+    first: Reverse<usize>,
+    away: u64,
 }
 
-pub(super) fn refusal<'p>(policy: &'p PolicySet, pair: &Pair, facts: &Facts<'_>, at: Timestamp) -> Refusal<'p> {
-    let nearest = pair
-        .rules
-        .iter()
-        .map(|place| policy.agreement(*place))
-        .filter(|agreement| agreement.effect == Effect::Allow)
-        .filter_map(|agreement| distance(agreement, facts, at).map(|distance| (distance, agreement)))
-        .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some(((_, _, _, dimension), agreement)) => Refusal {
-            reason: dimension.reason(agreement, at),
-            agreement: Some(agreement),
-            bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
-        },
-        None => Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None },
+const SURFACE: usize = Dimension::Surface as usize;
+const WINDOW: usize = Dimension::Window as usize;
+const REQUIREMENT: usize = Dimension::Requirement as usize;
+
+/// The refusal of a click that no agreement matched.
+pub(super) fn refusal<'p>(
+    policy: &'p PolicySet,
+    matching: &Matching<'p>,
+    facts: &Facts<'_>,
+    at: Timestamp,
+) -> Refusal<'p> {
+    let pair = matching.pair;
+    let mut nearest: Option<(Distance, usize)> = None;
+    for place in pair.allows.words.clone() {
+        let among = could_be_nearer(matching, place, nearest);
+        if among == 0 {
+            continue;
+        }
+        let Nearest { failed, first, who } = nearest_of_word(policy, matching, facts, at, place, among);
+        if failed == 0 || nearest.is_some_and(|(best, _)| (best.failed, best.first) < (failed, first)) {
+            continue;
+        }
+        for rule in bits(who).map(|bit| place * 64 + bit) {
+            let away = if first.0 == WINDOW { away(pair.windows[rule], at) } else { 0 };
+            let distance = Distance { failed, first, away };
+            if nearest.is_none_or(|(best, _)| distance < best) {
+                nearest = Some((distance, rule));
+            }
+            if away == 0 {
+                break;
+            }
+        }
     }
+    let Some((distance, rule)) = nearest else {
+        return Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None };
+    };
+    let (dimension, agreement) = (Dimension::ALL[distance.first.0], policy.agreement(pair.rules[rule]));
+    Refusal {
+        reason: dimension.reason(agreement, at),
+        agreement: Some(agreement),
+        bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
+    }
+}
+
+/// The allows of a word that may be nearer than the nearest so far. When that one fails a single condition, another
+/// must hold in all that come before it, and in that one too unless a window may be nearer than a window.
+fn could_be_nearer(matching: &Matching<'_>, place: usize, nearest: Option<(Distance, usize)>) -> u64 {
+    let held = match nearest {
+        Some((Distance { failed: 1, first: Reverse(WINDOW), .. }, _)) => SURFACE + 1,
+        Some((Distance { failed: 1, first: Reverse(first), .. }, _)) => first + 1,
+        _ => 0,
+    };
+    matching.fixed.iter().take(held).fold(matching.pair.allows.bits[place], |among, row| among & row[place])
+}
+
+/// For each condition in the order of asking, which agreements of a word fail it.
+type Failing = [u64; Dimension::ALL.len()];
+
+/// The nearest agreements of a word: equally many conditions failed, the same one failed first.
+struct Nearest {
+    failed: u32,
+    first: Reverse<usize>,
+    who: u64,
+}
+
+/// The nearest of `among` in a word. Requirements and staged openings, which no row answers, count as met until one that
+/// has them would be the nearest; only then is it asked.
+fn nearest_of_word(
+    policy: &PolicySet,
+    matching: &Matching<'_>,
+    facts: &Facts<'_>,
+    at: Timestamp,
+    place: usize,
+    among: u64,
+) -> Nearest {
+    let pair = matching.pair;
+    let mut failing: Failing = [0; Dimension::ALL.len()];
+    for (failing, row) in failing.iter_mut().zip(&matching.fixed) {
+        *failing = !row[place];
+    }
+    for (failing, row) in failing[matching.fixed.len()..REQUIREMENT].iter_mut().zip(&matching.texts) {
+        *failing = row.map_or(0, |row| !row[place]);
+    }
+    let mut unasked = pair.conditional[place];
+    loop {
+        let nearest = nearest_of(&failing, among);
+        if nearest.who & unasked == 0 {
+            return nearest;
+        }
+        for bit in bits(nearest.who & unasked) {
+            let agreement = policy.agreement(pair.rules[place * 64 + bit]);
+            for dimension in [Dimension::Requirement, Dimension::Rollout] {
+                failing[dimension as usize] |= u64::from(!holds(dimension, agreement, facts, at)) << bit;
+            }
+        }
+        unasked &= !nearest.who;
+    }
+}
+
+/// Of `among`, those that fail the fewest conditions, and of these those whose first failed condition comes last.
+fn nearest_of(failing: &Failing, among: u64) -> Nearest {
+    // Each agreement's number of failures in binary, one digit a word: 64 are counted at once.
+    let mut digits = [0u64; 4];
+    for fails in failing {
+        let mut carry = *fails;
+        for digit in &mut digits {
+            (*digit, carry) = (*digit ^ carry, *digit & carry);
+        }
+    }
+    let (mut who, mut failed) = (among, 0);
+    for (power, digit) in digits.iter().enumerate().rev() {
+        match who & !digit {
+            0 => failed |= 1 << power,
+            fewer => who = fewer,
+        }
+    }
+    let mut first = 0;
+    for fails in failing {
+        match who & !fails {
+            0 => break,
+            holding => who = holding,
+        }
+        first += 1;
+    }
+    Nearest { failed, first: Reverse(first), who }
+}
+
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
+/// How far an instant is from a window it lies outside of.
+fn away((from, until): (Timestamp, Timestamp), at: Timestamp) -> u64 {
+    if at < from { from.micros().abs_diff(at.micros()) } else { at.micros().abs_diff(until.micros()) }
 }
