@@ -146,6 +146,12 @@ fn bits_of<'a>(rules: &[&'a Agreement], words: usize, fits: impl Fn(&'a Agreemen
     bits
 }
 
+fn span(rules: &[&Agreement]) -> (Timestamp, Timestamp) {
+    rules
+        .iter()
+        .fold((Timestamp::MAX, Timestamp::MIN), |(first, last), rule| (first.min(rule.from), last.max(rule.until)))
+}
+
 /// Everything agreed between one platform and one marketplace.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -153,6 +159,8 @@ pub(super) struct Pair {
     pub(super) rules: Vec<u32>,
     /// When each of `rules` is in force: together, so that looking for the nearest touches no agreement.
     pub(super) windows: Vec<(Timestamp, Timestamp)>,
+    /// Of each word, from the first beginning to the last end.
+    pub(super) spans: Vec<(Timestamp, Timestamp)>,
     /// Instants at which something begins, ends or widens, rising.
     pub(super) boundaries: Vec<Timestamp>,
     /// Which are in force: row 0 before the first boundary, row n+1 from boundary n on.
@@ -234,6 +242,7 @@ impl Pair {
             creator: TextDimension::build(&here, words, |rule| &rule.when.creators),
             shop: TextDimension::build(&here, words, |rule| &rule.when.shops),
             item: TextDimension::build(&here, words, |rule| &rule.when.items),
+            spans: here.chunks(64).map(span).collect(),
             windows: here.iter().map(|rule| (rule.from, rule.until)).collect(),
             denies: OfEffect::build(&here, words, Effect::Deny),
             allows: OfEffect::build(&here, words, Effect::Allow),

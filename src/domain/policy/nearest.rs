@@ -118,10 +118,37 @@ pub(super) fn refusal<'p>(
     facts: &Facts<'_>,
     at: Timestamp,
 ) -> Refusal<'p> {
-    let pair = matching.pair;
+    // Among many there is nearly always one that fails a single condition; then no other need be counted.
+    let single = matching.pair.allows.words.len() > 1;
+    let single = if single { nearest_of_pair(policy, matching, facts, at, true) } else { None };
+    let nearest = single
+        .filter(|(distance, _)| distance.failed == 1)
+        .or_else(|| nearest_of_pair(policy, matching, facts, at, false));
+    let Some((distance, rule)) = nearest else {
+        return Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None };
+    };
+    let (dimension, agreement) = (Dimension::ALL[distance.first.0], policy.agreement(matching.pair.rules[rule]));
+    Refusal {
+        reason: dimension.reason(agreement, at),
+        agreement: Some(agreement),
+        bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
+    }
+}
+
+/// The nearest of all allows, or of those that fail at most one condition of those that rows answer; the first of equals.
+fn nearest_of_pair(
+    policy: &PolicySet,
+    matching: &Matching<'_>,
+    facts: &Facts<'_>,
+    at: Timestamp,
+    one_at_most: bool,
+) -> Option<(Distance, usize)> {
     let mut nearest: Option<(Distance, usize)> = None;
-    for place in pair.allows.words.clone() {
-        let among = could_be_nearer(matching, place, nearest);
+    for place in matching.pair.allows.words.clone() {
+        let mut among = could_be_nearer(matching, at, place, nearest);
+        if one_at_most && among != 0 {
+            among &= fail_one_at_most(matching, place);
+        }
         if among == 0 {
             continue;
         }
@@ -130,7 +157,7 @@ pub(super) fn refusal<'p>(
             continue;
         }
         for rule in bits(who).map(|bit| place * 64 + bit) {
-            let away = if first.0 == WINDOW { away(pair.windows[rule], at) } else { 0 };
+            let away = if first.0 == WINDOW { away(matching.pair.windows[rule], at) } else { 0 };
             let distance = Distance { failed, first, away };
             if nearest.is_none_or(|(best, _)| distance < best) {
                 nearest = Some((distance, rule));
@@ -140,26 +167,29 @@ pub(super) fn refusal<'p>(
             }
         }
     }
-    let Some((distance, rule)) = nearest else {
-        return Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None };
-    };
-    let (dimension, agreement) = (Dimension::ALL[distance.first.0], policy.agreement(pair.rules[rule]));
-    Refusal {
-        reason: dimension.reason(agreement, at),
-        agreement: Some(agreement),
-        bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
-    }
+    nearest
 }
 
 /// The allows of a word that may be nearer than the nearest so far. When that one fails a single condition, another
-/// must hold in all that come before it, and in that one too unless a window may be nearer than a window.
-fn could_be_nearer(matching: &Matching<'_>, place: usize, nearest: Option<(Distance, usize)>) -> u64 {
+/// must hold in all that come before it, and in that one too unless a window of the word is nearer than a window.
+fn could_be_nearer(matching: &Matching<'_>, at: Timestamp, place: usize, nearest: Option<(Distance, usize)>) -> u64 {
     let held = match nearest {
-        Some((Distance { failed: 1, first: Reverse(WINDOW), .. }, _)) => SURFACE + 1,
-        Some((Distance { failed: 1, first: Reverse(first), .. }, _)) => first + 1,
+        Some((best, _)) if best.failed == 1 => {
+            let Reverse(first) = best.first;
+            if first == WINDOW && away(matching.pair.spans[place], at) < best.away { SURFACE + 1 } else { first + 1 }
+        }
         _ => 0,
     };
     matching.fixed.iter().take(held).fold(matching.pair.allows.bits[place], |among, row| among & row[place])
+}
+
+fn fail_one_at_most(matching: &Matching<'_>, place: usize) -> u64 {
+    let (mut none, mut one_at_most) = (u64::MAX, u64::MAX);
+    for row in matching.fixed.iter().chain(matching.texts.iter().flatten()) {
+        one_at_most &= none | row[place];
+        none &= row[place];
+    }
+    one_at_most
 }
 
 /// For each condition in the order of asking, which agreements of a word fail it.
@@ -242,7 +272,13 @@ fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// How far an instant is from a window it lies outside of.
+/// How far an instant is from a window; 0 inside.
 fn away((from, until): (Timestamp, Timestamp), at: Timestamp) -> u64 {
-    if at < from { from.micros().abs_diff(at.micros()) } else { at.micros().abs_diff(until.micros()) }
+    if at < from {
+        from.micros().abs_diff(at.micros())
+    } else if at >= until {
+        at.micros().abs_diff(until.micros())
+    } else {
+        0
+    }
 }
