@@ -82,10 +82,11 @@ pub fn policy(dice: &mut Dice) -> Policy {
         0 => 0,
         1..10 => 1 + dice.roll(6),
         10..16 => dice.roll(25),
-        16..19 => dice.roll(90),
+        16..18 => dice.roll(90),
         _ => 60 + dice.roll(240),
     };
-    let pairs = 1 + dice.roll(3) as u8;
+    // Large ones are on one pair, which then fills several words of bits.
+    let pairs = if count > 60 { 1 } else { 1 + dice.roll(3) as u8 };
     // Few instants and many agreements, so that windows meet; at times a fine grid, at times days.
     let grid = of(dice, &[1, 1_000, 86_400_000_000]);
     let origin = of(dice, &[0, 1_669_824_000_000_000, -5_000_000_000]);

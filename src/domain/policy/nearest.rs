@@ -153,6 +153,7 @@ fn nearest_of_pair(
             continue;
         }
         let Nearest { failed, first, who } = nearest_of_word(policy, matching, facts, at, place, among);
+        // One that fails nothing would have allowed the click.
         if failed == 0 || nearest.is_some_and(|(best, _)| (best.failed, best.first) < (failed, first)) {
             continue;
         }
@@ -183,6 +184,7 @@ fn could_be_nearer(matching: &Matching<'_>, at: Timestamp, place: usize, nearest
     matching.fixed.iter().take(held).fold(matching.pair.allows.bits[place], |among, row| among & row[place])
 }
 
+/// The agreements of a word that fail no condition, or one, of those that rows answer.
 fn fail_one_at_most(matching: &Matching<'_>, place: usize) -> u64 {
     let (mut none, mut one_at_most) = (u64::MAX, u64::MAX);
     for row in matching.fixed.iter().chain(matching.texts.iter().flatten()) {
