@@ -13,6 +13,7 @@ use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
 use hopgate::domain::policy::Reason;
 use hopgate::domain::time::Timestamp;
+use hopgate::domain::tried::Tried;
 use hopgate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface};
 use serde_json::{Value, json};
 
@@ -303,6 +304,8 @@ fn a_recorded_hop_is_found_by_its_click_id() {
             address: [0, 0, 0xff, 0xff, 203, 0, 113, 0],
             visitor: 5,
             node: "n1",
+            alternate: 0,
+            tried: Tried::NONE,
         };
         // A neighbour in the same microsecond must not be taken for it.
         let other = Hop { id: mint.mint(now), code: "another", ..hop };

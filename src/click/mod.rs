@@ -23,6 +23,7 @@ use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::policy::{Decision, Facts, Permit, PolicySet, Reason, decide};
 use crate::domain::time::Timestamp;
+use crate::domain::tried::{MAIN, Tried};
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
@@ -231,6 +232,8 @@ impl Worker {
             address: visitor.address,
             visitor: visitor.hash,
             node: &gateway.node,
+            alternate: MAIN,
+            tried: Tried::NONE,
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, link.marketplace, reason, flags);

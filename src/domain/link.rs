@@ -6,6 +6,9 @@ use super::marketplace::Landing;
 use super::time::Timestamp;
 use super::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
 
+/// Most alternates of a link.
+pub const MOST_ALTERNATES: usize = 8;
+
 /// Where a click happens. Either part may be unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Placement {

@@ -11,4 +11,5 @@ pub mod link;
 pub mod marketplace;
 pub mod policy;
 pub mod time;
+pub mod tried;
 pub mod vocabulary;
