@@ -3,6 +3,7 @@
 
 use rusqlite::{Row, Statement, ToSql, params};
 
+use super::alternates;
 use super::store::UnreadableRow;
 use crate::domain::code::Code;
 use crate::domain::link::{Fact, Link, LinkState, Placement};
@@ -49,23 +50,26 @@ pub(super) const SCHEMA: Schema = Schema {
             links BIGINT NOT NULL
         );
         INSERT INTO catalog_state (only_row, revision, links) VALUES (1, 0, 0);
+    ", "
+        ALTER TABLE links ADD COLUMN alternates TEXT;
     "],
 };
 
 /// The columns [`read`] reads, in its order, of a table called `l`.
 pub(super) const COLUMNS: &str = "l.revision, l.code, l.state, l.marketplace, l.link_kind, l.shop_hint, l.item, \
      l.variant, l.shop, l.url, l.shop_type, l.category, l.creator, l.platform, l.surface, l.facts, l.tags, \
-     l.expires_at, l.created_at";
+     l.expires_at, l.created_at, l.alternates";
 
 /// Stores a link under the revision `?2`; no row when the code is taken.
 pub(super) const INSERT: &str = "INSERT INTO links (code, revision, state, marketplace, link_kind, shop_hint, item, \
-     variant, shop, url, shop_type, category, creator, platform, surface, facts, tags, expires_at, created_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+     variant, shop, url, shop_type, category, creator, platform, surface, facts, tags, expires_at, created_at, \
+     alternates) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
      ON CONFLICT (code) DO NOTHING";
 
 /// Writes the fields of a link that can change.
 pub(super) const UPDATE: &str = "UPDATE links SET revision = ?2, state = ?3, shop_type = ?4, category = ?5, \
-     creator = ?6, platform = ?7, surface = ?8, facts = ?9, tags = ?10, expires_at = ?11 WHERE code = ?1";
+     creator = ?6, platform = ?7, surface = ?8, facts = ?9, tags = ?10, expires_at = ?11, alternates = ?12 \
+     WHERE code = ?1";
 
 /// The stored name of a state.
 pub(super) const fn state_text(state: LinkState) -> &'static str {
@@ -92,7 +96,7 @@ pub(super) fn insert(
     words: &Vocabulary,
 ) -> rusqlite::Result<bool> {
     let landing = &link.landing;
-    let values: [&dyn ToSql; 19] = [
+    let values: [&dyn ToSql; 20] = [
         &link.code.as_str(),
         &revision,
         &state_text(link.state),
@@ -112,6 +116,7 @@ pub(super) fn insert(
         &tags_json(&link.tags),
         &link.expires_at.map(Timestamp::micros),
         &link.created_at.micros(),
+        &alternates::text(&link.alternates, words),
     ];
     Ok(statement.execute(&values[..])? == 1)
 }
@@ -130,6 +135,7 @@ pub(super) fn update(statement: &mut Statement<'_>, link: &Link, words: &Vocabul
         facts_json(&link.facts),
         tags_json(&link.tags),
         link.expires_at.map(Timestamp::micros),
+        alternates::text(&link.alternates, words),
     ])?;
     Ok(())
 }
@@ -201,6 +207,7 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
             shop: boxed(8)?,
             destination,
         },
+        alternates: alternates::read(row.get_ref(19)?.as_str_or_null()?, words).map_err(Fault::Row)?,
         shop_type: known("shop type", shop_type, ShopType::parse(shop_type))?,
         category: boxed(11)?,
         creator: boxed(12)?,

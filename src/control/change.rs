@@ -59,6 +59,7 @@ pub fn read(value: &Value, words: &Vocabulary, now: Timestamp) -> Result<LinkCha
         platform: nullable(platform, |text| checks.platform("platform", text)),
         surface: nullable(surface, |text| checks.surface(text)),
         creator: None,
+        alternates: None,
     };
     if checks.faults.is_empty() { Ok(change) } else { Err(checks.faults) }
 }

@@ -130,6 +130,7 @@ impl LinkDraft {
             Some(landing) if checks.faults.is_empty() => Ok(NewLink {
                 slug,
                 landing,
+                alternates: Vec::new(),
                 shop_type: shop_type.unwrap_or(ShopType::Unknown),
                 category,
                 creator,

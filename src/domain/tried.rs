@@ -131,6 +131,39 @@ impl Fallen<'_> {
     }
 }
 
+/// Landings gathered as they fall. Keeps its room from click to click.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    bytes: Vec<u8>,
+    own_end: usize,
+}
+
+impl Gathering {
+    /// Forgets those of the click before.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.own_end = 0;
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, fallen: &Fallen<'_>) {
+        fallen.put(&mut self.bytes);
+        if fallen.alternate == MAIN {
+            self.own_end = self.bytes.len();
+        }
+    }
+
+    /// All of them: for a click that was let through.
+    pub fn all(&self) -> Tried<'_> {
+        Tried(&self.bytes)
+    }
+
+    /// All but the link's own landing, which stands in the hop itself: for a refusal.
+    pub fn but_own(&self) -> Tried<'_> {
+        Tried(&self.bytes[self.own_end..])
+    }
+}
+
 /// A text cut at the last whole character before its 256th byte. Ids, codes and facts never get that long, and a cut
 /// text is better than a lost click.
 pub fn short(text: &str) -> &str {
