@@ -217,8 +217,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::link::Fact;
     use crate::domain::alternates::Alternate;
+    use crate::domain::link::Fact;
     use crate::domain::marketplace::{Destination, Landing, recognise};
 
     fn text() -> impl Strategy<Value = Option<Box<str>>> {

@@ -16,7 +16,8 @@ use crate::sqlite::Schema;
 /// reads it from front to back. `links_by_creator` serves a creator's own list, `link_tags` a label's.
 pub(super) const SCHEMA: Schema = Schema {
     name: "catalog",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE links (
             revision INTEGER PRIMARY KEY,
             code TEXT NOT NULL UNIQUE,
@@ -50,9 +51,11 @@ pub(super) const SCHEMA: Schema = Schema {
             links BIGINT NOT NULL
         );
         INSERT INTO catalog_state (only_row, revision, links) VALUES (1, 0, 0);
-    ", "
+    ",
+        "
         ALTER TABLE links ADD COLUMN alternates TEXT;
-    "],
+    ",
+    ],
 };
 
 /// The columns [`read`] reads, in its order, of a table called `l`.

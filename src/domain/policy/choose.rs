@@ -76,7 +76,10 @@ pub fn choice_until<'a>(
 ) -> Option<Timestamp> {
     let taken = |at| {
         let choice = choose(policy, own, others.iter().copied(), at, |_| {});
-        choice.decision.is_allow().then(|| (choice.alternate, choice.decision.agreement().map(|agreement| &agreement.id)))
+        choice
+            .decision
+            .is_allow()
+            .then(|| (choice.alternate, choice.decision.agreement().map(|agreement| &agreement.id)))
     };
     let platform = own.platform?;
     let now = taken(at);
