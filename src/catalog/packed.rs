@@ -281,6 +281,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn alternates_cost_those_links_alone_that_have_them() {
+        let mut link = Link {
+            code: Code::parse("AbCd1234").unwrap(),
+            landing: recognise("https://item.jd.com/100012043978.html").unwrap(),
+            alternates: Vec::new(),
+            shop_type: ShopType::SelfOperated,
+            category: None,
+            creator: Some("creator-12".into()),
+            placement: Placement { platform: Some(PlatformId(0)), surface: Some(Surface::LiveCart) },
+            facts: Vec::new(),
+            tags: Vec::new(),
+            expires_at: None,
+            state: LinkState::Active,
+            created_at: Timestamp::MIN,
+            revision: 1,
+        };
+        let plain = Packed::new(&link, &mut Vec::new());
+        // Two small fields, the lengths of URL, creator and item and the item's place, and the two texts: no byte more.
+        assert_eq!(plain.0.slice.len(), 2 + 4 + 37 + 10);
+        let landing = recognise("https://detail.tmall.com/item.htm?id=610947572360").unwrap();
+        link.alternates = vec![Alternate { landing, shop_type: ShopType::Flagship, category: None }];
+        let rich = Packed::new(&link, &mut Vec::new());
+        assert_eq!(rich.0.slice.len(), plain.0.slice.len() + 12 + 49);
+    }
+
     proptest! {
         #[test]
         fn every_field_round_trips(link in links()) {

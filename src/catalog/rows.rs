@@ -239,3 +239,29 @@ fn tags(json: Option<&str>) -> Result<Vec<String>, Fault> {
     let Some(json) = json else { return Ok(Vec::new()) };
     serde_json::from_str(json).map_err(|fault| Fault::Row(format!("its tags are no list of texts: {fault}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::sqlite::SqliteLinkStore;
+    use crate::catalog::store::LinkStore as _;
+    use crate::sqlite;
+
+    #[tokio::test]
+    async fn a_file_from_before_alternates_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("links.sqlite");
+        let first = Schema { name: SCHEMA.name, steps: &SCHEMA.steps[..1] };
+        let old = sqlite::open(&file, &first, 1_024).unwrap();
+        old.execute_batch(
+            "INSERT INTO links (revision, code, state, marketplace, link_kind, shop_hint, item, url, shop_type, \
+             created_at) VALUES (1, 'AbCd1234', 'active', 'jd', 'item', 'unknown', '1', \
+             'https://item.jd.com/1.html', 'pop', 0); UPDATE catalog_state SET revision = 1, links = 1;",
+        )
+        .unwrap();
+        drop(old);
+        let store = SqliteLinkStore::open(&file, std::sync::Arc::default()).unwrap();
+        let link = store.get("AbCd1234").await.unwrap().unwrap();
+        assert_eq!((link.alternates.len(), link.landing.item.as_deref()), (0, Some("1")));
+    }
+}
