@@ -49,16 +49,13 @@ fn alternate(url: &str, shop_type: &str) -> Alternate {
 
 /// What one tap brought: where it landed, or the reason.
 fn tap(gateway: &Gateway, path: &str) -> Result<String, (String, Value)> {
-    let answer = gateway.get(path);
-    match answer.status {
-        302 => Ok(answer.header("location").to_owned()),
-        _ => {
-            let headers = [("User-Agent", support::KUAISHOU_AGENT), ("Accept", "application/json")];
-            let answer = Client::connect(gateway.click_address()).ask("GET", path, &headers);
-            let body: Value = serde_json::from_str(&answer.body).unwrap();
-            Err((body["reason"].as_str().unwrap().to_owned(), body))
-        }
+    let headers = [("User-Agent", support::KUAISHOU_AGENT), ("Accept", "application/json")];
+    let answer = Client::connect(gateway.click_address()).ask("GET", path, &headers);
+    if answer.status == 302 {
+        return Ok(answer.header("location").to_owned());
     }
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    Err((body["reason"].as_str().unwrap().to_owned(), body))
 }
 
 fn control(gateway: &Gateway, method: &str, path: &str, body: &Value) -> Answer {
@@ -157,12 +154,32 @@ fn a_link_pasted_in_two_placements_lands_where_each_allows() {
     assert_eq!((answer.status, answer.header("location")), (302, JD));
     let hops = hops(gateway);
     let seen: Vec<_> = hops.iter().map(|hop| (hop["surface"].as_str().unwrap(), &hop["alternate"])).collect();
-    assert_eq!(
-        seen,
-        [("short_video_cart", &json!(1)), ("live_cart", &json!(0)), ("live_cart", &json!(0)), ("ad_note", &json!(1))]
-    );
-    assert_eq!(tried(&hops[3]), [(0, "taobao".to_owned(), "no_agreement".to_owned())]);
+    assert_eq!(seen, [("short_video_cart", &json!(1)), ("live_cart", &json!(0)), ("ad_note", &json!(1))]);
+    assert_eq!(tried(&hops[2]), [(0, "taobao".to_owned(), "no_agreement".to_owned())]);
     assert_eq!(tried(&hops[1]).len(), 1, "a refusal's own landing stands in the hop itself");
+}
+
+/// The platform's own shop needs no agreement, only a default that says so.
+#[test]
+fn the_platforms_own_shop_page_is_the_last_resort() {
+    const OWN: &str = "https://app.kwaixiaodian.com/merchant/shop/detail?id=3822098374573";
+    let gateway = gateway("2022-11-30 23:59:59.999");
+    let code = gateway.link_with(TAOBAO, "kuaishou/live_cart", "c_store", |link| {
+        link.alternates = vec![alternate(JD, "self_operated"), alternate(OWN, "unknown")];
+    });
+    let path = format!("/{code}");
+    assert_eq!(tap(&gateway, &path), Ok(JD.to_owned()));
+    gateway.clock.set(at("2022-12-01"));
+    let (_, body) = tap(&gateway, &path).unwrap_err();
+    assert_eq!(body["also_tried"][1], json!({"alternate": 2, "marketplace": "kuaishou", "reason": "no_agreement"}));
+    let default = "defaults: [{platform: kuaishou, marketplace: kuaishou, outcome: allow}]\n";
+    std::fs::write(gateway.folder.path().join("policies/own-shops.yaml"), default).unwrap();
+    support::eventually("the changed folder is taken", || tap(&gateway, &path) == Ok(OWN.to_owned()));
+    let hops = hops(gateway);
+    let last = hops.last().unwrap();
+    assert_eq!((&last["reason"], &last["agreement"]), (&json!("allowed_by_default"), &Value::Null));
+    assert_eq!((&last["marketplace"], &last["item"]), (&json!("kuaishou"), &json!("3822098374573")));
+    assert_eq!(tried(last).len(), 2);
 }
 
 #[test]

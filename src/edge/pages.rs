@@ -72,6 +72,7 @@ fn marketplace(id: &str, language: Language) -> String {
         "mokuai" => ("魔筷", "Mokuai"),
         "meituan" => ("美团", "Meituan"),
         "xiaohongshu" => ("小红书", "Xiaohongshu"),
+        "kuaishou" => ("快手小店", "Kuaishou shops"),
         _ => return id.to_owned(),
     };
     language.pick(known.0, known.1).to_owned()
