@@ -5,10 +5,10 @@
 mod support;
 
 use hopgate::app::DataDir;
-use hopgate::domain::alternates::Alternate;
+use hopgate::domain::alternates::{Alternate, AlternateView};
 use hopgate::domain::hop::Hop;
 use hopgate::domain::marketplace::recognise;
-use hopgate::domain::policy::{Decision, Facts, PolicySet, decide};
+use hopgate::domain::policy::{Decision, Facts, PolicySet, choice_until, decide};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{ShopType, Vocabulary};
 use hopgate::journal::read::{Entry, Reader};
@@ -129,6 +129,18 @@ fn recorded<'p>(decision: &Decision<'p>) -> (&'static str, &'p str, Option<u16>)
     (decision.reason().as_str(), decision.agreement().map_or("", |agreement| &agreement.id), decision.bucket())
 }
 
+fn view<'a>(facts: &Facts<'a>) -> AlternateView<'a> {
+    AlternateView {
+        marketplace: facts.marketplace,
+        shop_type: facts.shop_type,
+        link_kind: facts.link_kind,
+        category: facts.category,
+        item: facts.item,
+        shop: facts.shop,
+        url: "",
+    }
+}
+
 /// The naive loop: the first landing that is allowed, and the reason of the first where none is.
 fn naive<'p>(policy: &'p PolicySet, all: &[Facts<'_>], at: Timestamp) -> (usize, Decision<'p>) {
     for (place, facts) in all.iter().enumerate() {
@@ -197,6 +209,26 @@ fn every_click_lands_where_the_naive_loop_says_and_can_be_decided_again() {
     }
     println!("taken {taken:?}, refused {refused}, of {} clicks", links.len() * instants.len());
     assert!(taken[0] > 100 && taken[1] > 50 && taken[2] > 0 && refused > 100, "the links are too alike");
+
+    // Until when an answer holds, against looking at every later turn.
+    let turns: Vec<Timestamp> = instants.iter().skip(2).step_by(2).copied().collect();
+    let mut ends = 0;
+    for (code, place, creator, landings) in &links {
+        let ids: Vec<Ids> = landings.iter().map(ids).collect();
+        let all: Vec<Facts<'_>> =
+            landings.iter().zip(&ids).map(|(known, ids)| facts(&words, place, known, creator, code, ids)).collect();
+        let others: Vec<AlternateView<'_>> = all[1..].iter().map(view).collect();
+        let taken = |at| {
+            let (place, decision) = naive(&policy, &all, at);
+            decision.is_allow().then(|| (place, decision.agreement().map(|agreement| agreement.id.clone())))
+        };
+        for instant in &instants {
+            let expected = turns.iter().copied().find(|turn| turn > instant && taken(*turn) != taken(*instant));
+            assert_eq!(choice_until(&policy, &all[0], &others, *instant), expected, "{code} at {instant}");
+            ends += usize::from(expected.is_some());
+        }
+    }
+    assert!(ends > 500, "{ends}");
 
     gateway.app.take().unwrap().stop().unwrap();
     let mut reader = Reader::open(&DataDir::new(&gateway.folder.path().join("data")).journal()).unwrap();

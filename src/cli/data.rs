@@ -113,7 +113,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         say!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
         let alternate = match explained.alternate {
             0 => String::new(),
-            place => format!("，备选 alternate {place}: {}", explained.landing.url),
+            place => format!("  备选 / alternate {place}  {}", explained.landing.url),
         };
         say!("  {} {}{alternate}", explained.outcome, explained.reason);
     }

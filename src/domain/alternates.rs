@@ -72,7 +72,7 @@ impl AlternateView<'_> {
         }
         // A text too long for its length is left out: no name and no id is, and what is not known opens nothing.
         for text in [self.url, own_item, self.category, self.shop] {
-            bytes.extend(text[..usize::from(length(text))].as_bytes());
+            bytes.extend(&text.as_bytes()[..usize::from(length(text))]);
         }
     }
 }

@@ -116,7 +116,7 @@ pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
             end = 0;
         }
         gathered[end] = len as u8;
-        gathered[end + 1..end + 1 + len].copy_from_slice(&text.as_bytes());
+        gathered[end + 1..end + 1 + len].copy_from_slice(text.as_bytes());
         end += 1 + len;
     }
     out.extend_from_slice(&gathered[..end]);
