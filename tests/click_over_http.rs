@@ -44,6 +44,34 @@ fn an_allowed_click_is_redirected_and_recorded() {
 }
 
 #[test]
+fn requests_in_one_piece_are_answered_in_order_and_the_last_may_close() {
+    let gateway = Gateway::start("2022-11-15 12:00:00");
+    let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
+    let mut client = Client::connect(gateway.click_address());
+    let ask = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: go.example.com\r\n{more}\r\n");
+    // Refusals are long, unknown codes have no hop to wait for: what is said first must still arrive first.
+    let mut all = String::new();
+    for _ in 0..200 {
+        all += &ask(&format!("/{code}"), "");
+        all += &ask("/nobody00", "");
+    }
+    all += &ask(&format!("/{code}"), "Connection: close\r\n");
+    client.send(all.as_bytes()).unwrap();
+    let mut ids = std::collections::HashSet::new();
+    for turn in 0..401 {
+        let answer = client.read(false).unwrap();
+        assert_eq!(answer.status, if turn % 2 == 0 { 302 } else { 404 }, "answer {turn}");
+        if turn % 2 == 0 {
+            assert!(ids.insert(answer.header("hop-id").to_owned()), "each its own hop");
+        }
+    }
+    assert!(client.closed_within(std::time::Duration::from_secs(5)));
+    let hops = gateway.hops();
+    assert_eq!(hops.len(), 201);
+    assert!(hops.iter().all(|hop| ids.contains(hop["click_id"].as_str().unwrap())));
+}
+
+#[test]
 fn a_window_ends_to_the_millisecond() {
     let gateway = Gateway::start("2022-11-30 23:59:59.999");
     let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");

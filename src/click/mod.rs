@@ -157,7 +157,7 @@ impl Worker {
     }
 
     /// This worker's counters.
-    pub fn counters(&self) -> &WorkerCounters {
+    pub fn counters(&self) -> &Arc<WorkerCounters> {
         &self.counters
     }
 

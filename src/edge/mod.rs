@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod hold;
 pub mod listen;
 pub mod pages;
 pub mod plain;

@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use super::answer::{self, Answered, Wish};
 use super::client::forwarded;
+use super::hold::Outbox;
 use super::pages::Language;
 use super::watch::{Phase, Watch};
 use crate::catalog::FetchError;
@@ -55,6 +56,8 @@ pub struct Clicks {
     pub peer: IpAddr,
     /// Whether the TCP peer is a trusted proxy.
     pub trusted_peer: bool,
+    /// Where answers wait for their hops.
+    pub outbox: Rc<Outbox>,
     /// HTTP/2 on this connection.
     pub multiplexed: bool,
 }
@@ -85,10 +88,18 @@ impl Service<Request<Incoming>> for Clicks {
             agent: seen.agent,
             flags: seen.flags,
         };
-        let clicked = self.shared.worker.click(&ask);
+        let mut clicked = self.shared.worker.click(&ask);
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
             return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
+        }
+        match (clicked.commit.take(), self.shared.on_deadline) {
+            // An answer that has left hyper can no longer become another one.
+            (commit, OnDeadline::Refuse) => clicked.commit = commit,
+            (Some(commit), OnDeadline::Redirect) => {
+                self.outbox.hold(commit, matches!(clicked.answer, Answer::Redirect(_)));
+            }
+            (None, _) => {}
         }
         answering(&self.shared, clicked, headers)
     }

@@ -12,7 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use slab::Slab;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 
+use super::hold::Outbox;
 use crate::config::settings::Limits;
 use crate::telemetry::metrics::Shed;
 
@@ -58,7 +60,7 @@ impl Watch {
         self.phase.get()
     }
 
-    fn moved(&self, reading: bool) {
+    pub(super) fn moved(&self, reading: bool) {
         match (self.phase.get(), reading) {
             (Phase::Idle, true) => self.enter(Phase::Head),
             (Phase::Serving | Phase::Writing, false) => self.enter(Phase::Idle),
@@ -67,7 +69,7 @@ impl Watch {
         }
     }
 
-    fn stuck_writing(&self) {
+    pub(super) fn stuck_writing(&self) {
         if matches!(self.phase.get(), Phase::Serving | Phase::Idle) {
             self.enter(Phase::Writing);
         }
@@ -91,7 +93,7 @@ impl Watch {
         self.draining.get()
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -193,21 +195,22 @@ impl Drop for Watched {
     }
 }
 
-/// A stream that tells its watch what moves, and gives out first what was read ahead.
-pub struct Tracked<S> {
-    stream: S,
+/// A connection that tells its watch what moves, gives out first what was read ahead, and writes through its outbox.
+pub struct Tracked {
+    socket: OwnedReadHalf,
     ahead: Bytes,
     watch: Rc<Watch>,
+    outbox: Rc<Outbox>,
 }
 
-impl<S> Tracked<S> {
-    /// Wraps `stream`; `ahead` was already read from it.
-    pub fn new(stream: S, ahead: Bytes, watch: Rc<Watch>) -> Self {
-        Tracked { stream, ahead, watch }
+impl Tracked {
+    /// Wraps the two sides of a connection; `ahead` was already read from it.
+    pub fn new(socket: OwnedReadHalf, ahead: Bytes, watch: Rc<Watch>, outbox: Rc<Outbox>) -> Self {
+        Tracked { socket, ahead, watch, outbox }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
+impl AsyncRead for Tracked {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let length = self.ahead.len().min(buf.remaining());
@@ -215,7 +218,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.watch.moved(true);
         }
@@ -223,39 +226,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        match &polled {
-            Poll::Ready(_) => self.watch.moved(false),
-            Poll::Pending => self.watch.stuck_writing(),
-        }
-        polled
+impl AsyncWrite for Tracked {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.outbox.poll_write(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        match &polled {
-            Poll::Ready(_) => self.watch.moved(false),
-            Poll::Pending => self.watch.stuck_writing(),
-        }
-        polled
+        self.outbox.poll_write(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.poll_shutdown(cx)
     }
 }
 

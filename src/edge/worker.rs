@@ -18,12 +18,14 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch as signal;
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
 use super::client::{ProxyHeader, is_trusted, proxy_header};
+use super::hold::Outbox;
 use super::listen::refuse_newcomers;
 use super::service::{Clicks, Shared};
 use super::tls::Certificates;
@@ -298,7 +300,10 @@ async fn served(
             }
         }
     }
+    let (mut reads, writes) = stream.into_split();
+    let outbox = Outbox::new(writes, Rc::clone(&watched.watch), Arc::clone(room.shared.worker.counters()));
     let clicks = |multiplexed| Clicks {
+        outbox: Rc::clone(&outbox),
         shared: Rc::clone(&room.shared),
         watch: Rc::clone(&watched.watch),
         peer,
@@ -308,7 +313,7 @@ async fn served(
     match tls {
         Some(certificates) => {
             watched.watch.enter(Phase::Handshake);
-            let stream = Tracked::new(stream, ahead.freeze(), Rc::clone(&watched.watch));
+            let stream = Tracked::new(reads, ahead.freeze(), Rc::clone(&watched.watch), Rc::clone(&outbox));
             let Ok(stream) = TlsAcceptor::from(certificates.config()).accept(stream).await else {
                 return Some(Shed::Handshake);
             };
@@ -317,19 +322,19 @@ async fn served(
         }
         None => {
             watched.watch.enter(Phase::Head);
-            let multiplexed = match preface(&mut stream, &mut ahead).await {
+            let multiplexed = match preface(&mut reads, &mut ahead).await {
                 Ok(multiplexed) => multiplexed,
                 // Came and went without a word.
                 Err(_) => return None,
             };
-            let stream = Tracked::new(stream, ahead.freeze(), Rc::clone(&watched.watch));
+            let stream = Tracked::new(reads, ahead.freeze(), Rc::clone(&watched.watch), Rc::clone(&outbox));
             speak(room, stream, clicks(multiplexed), &watched.watch).await
         }
     }
 }
 
 /// Whether the peer begins with the preface of HTTP/2. What was read stays in `ahead`.
-async fn preface(stream: &mut TcpStream, ahead: &mut BytesMut) -> io::Result<bool> {
+async fn preface(stream: &mut OwnedReadHalf, ahead: &mut BytesMut) -> io::Result<bool> {
     loop {
         let seen = ahead.len().min(HTTP2_PREFACE.len());
         if seen > 0 && ahead[..seen] != HTTP2_PREFACE[..seen] {

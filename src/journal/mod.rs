@@ -4,7 +4,7 @@
 //! its numbered chunks. Never talks to the network, never rewrites a record, never deletes a segment.
 //!
 //! ```text
-//! worker ── Lane::append ──┐ (one buffer per worker, one hand-over per turn of its event loop)
+//! worker ── Lane::append ──┐ (one buffer per worker, handed over when the event loop has no more for it)
 //! worker ── Lane::append ──┼─→ writer thread ── one write(2) per batch ──→ {first_seq:020}.hop
 //!                          └── sync thread ── fdatasync about every second
 //! ```
@@ -40,7 +40,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 pub use chunk::ChunkLimits;
-pub use lane::{Commit, Committed, Durability, Lane, Pump};
+pub use lane::{Commit, Committed, Durability, Held, Lane};
 pub use recover::OpenError;
 pub use segment::{Cut, Header, MAX_NODE};
 pub use stats::{JournalStats, State};
