@@ -150,7 +150,7 @@ pub struct LinkCreate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: Place,
-    /// The Taobao, Tmall or JD address.
+    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu.
     #[arg(long)]
     pub url: String,
     /// Bind it to a platform.

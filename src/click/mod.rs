@@ -225,7 +225,7 @@ impl Worker {
             _ => None,
         };
         // Where the click goes, or would have gone.
-        let facts = choice.as_ref().map_or(facts, |choice| choice.facts);
+        let facts = choice.as_ref().map_or(&facts, |choice| &choice.facts);
 
         let id = mint.mint(now);
         let flags = self.flags(ask, visitor.device.bot);

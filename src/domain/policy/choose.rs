@@ -38,6 +38,7 @@ impl<'a> Facts<'a> {
 /// Takes the first landing that is allowed at `at`: the link's `own`, else its `others` in order. When none is, the
 /// choice is the refusal of the own one. `fell` hears of every refused landing in order, the own one first; it hears
 /// nothing where there is no other.
+#[inline]
 pub fn choose<'a, 'p>(
     policy: &'p PolicySet,
     own: &Facts<'a>,
