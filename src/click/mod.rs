@@ -221,7 +221,7 @@ impl Worker {
             facts: link.facts,
             outcome: if permit.is_some() { Outcome::Allow } else { Outcome::Deny },
             reason,
-            agreement: decision.as_ref().and_then(Decision::agreement).map_or("", |agreement| &agreement.id),
+            agreement: decision.as_ref().and_then(Decision::rule_id).unwrap_or_default(),
             policy_version: policy.version().short(),
             bucket: decision.as_ref().and_then(Decision::bucket),
             landing: permit.map(Permit::landing),

@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::Policies;
+use crate::policies::publish::Publisher;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -42,6 +43,8 @@ pub struct ControlState {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// The one who puts another in force.
+    pub publisher: Arc<Publisher>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
     /// Time.

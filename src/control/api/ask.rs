@@ -100,13 +100,14 @@ mod tests {
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::clock::Clock;
+    use crate::config::settings::PolicySource;
     use crate::control::ControlState;
     use crate::control::keys::sqlite::SqliteKeyStore;
     use crate::domain::click_id::ClickKey;
-    use crate::domain::policy::PolicySet;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
-    use crate::policies::Policies;
+    use crate::policies::publish::{Publisher, Rules};
+    use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
     async fn one_look_up_too_many_is_told_to_come_back() {
@@ -114,9 +115,13 @@ mod tests {
         let file = folder.path().join("a.sqlite");
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
+        let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
+        let rules = Rules { source: PolicySource::Store, folder: folder.path().to_path_buf(), require_backtest: false };
+        let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
-            policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
+            policies: Arc::clone(publisher.policies()),
+            publisher: Arc::new(publisher),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             clock: Clock::System,
             words,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::agreement::{Agreement, Effect};
 use super::compile::PolicySet;
 use super::decide::{Decision, Facts, decide};
+use super::kill::Kill;
 use super::nearest::{Dimension, holds};
 use crate::domain::time::Timestamp;
 
@@ -42,6 +43,8 @@ pub struct Explanation<'p> {
     pub decision: Decision<'p>,
     /// Until when it holds for the same facts; `None` for good.
     pub valid_until: Option<Timestamp>,
+    /// The kill that stopped it; the trace says what the agreements would have said.
+    pub kill: Option<&'p Kill>,
     /// Every agreement between the two, in winning order.
     pub trace: Vec<Looked>,
 }
@@ -70,7 +73,8 @@ pub fn explain<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> E
             }
         })
         .collect();
-    Explanation { decision: decide(policy, facts, at), valid_until: valid_until(policy, facts, at), trace }
+    let decision = decide(policy, facts, at);
+    Explanation { decision, valid_until: valid_until(policy, facts, at), kill: decision.kill(), trace }
 }
 
 /// The next instant at which the outcome changes, or another agreement's terms apply, for the same facts; `None` when
@@ -82,11 +86,10 @@ pub fn valid_until(policy: &PolicySet, facts: &Facts<'_>, at: Timestamp) -> Opti
         later.is_allow() != now.is_allow()
             || now.is_allow() && later.agreement().map(|a| &a.id) != now.agreement().map(|a| &a.id)
     };
-    pair.boundaries
-        .iter()
-        .copied()
-        .filter(|boundary| *boundary > at)
-        .find(|boundary| differs(&decide(policy, facts, *boundary)))
+    let of_kills = policy.kills().iter().flat_map(|kill| [kill.from, kill.until]);
+    let mut boundaries: Vec<Timestamp> = pair.boundaries.iter().copied().chain(of_kills).collect();
+    boundaries.sort_unstable();
+    boundaries.into_iter().filter(|boundary| *boundary > at).find(|boundary| differs(&decide(policy, facts, *boundary)))
 }
 
 fn describe(dimension: Dimension, agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> Failed {

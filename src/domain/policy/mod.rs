@@ -7,12 +7,14 @@
 //! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
-//! - [`rollout`]: who is in a staged opening.
+//! - [`rollout`]: who is in a staged opening;
+//! - [`kill`]: what is switched off for the moment, before any agreement.
 
 pub mod agreement;
 pub mod compile;
 pub mod decide;
 pub mod explain;
+pub mod kill;
 pub mod nearest;
 pub mod rollout;
 
@@ -20,6 +22,7 @@ pub use agreement::{Agreement, Attribution, Conditions, Default as PairDefault, 
 pub use compile::{PolicySet, Version};
 pub use decide::{Decision, Facts, Permit, Refusal, decide};
 pub use explain::{Explanation, explain, valid_until};
+pub use kill::Kill;
 
 use super::vocabulary::closed_list;
 

@@ -122,7 +122,8 @@ pub(super) fn refusal<'p>(policy: &'p PolicySet, pair: &Pair, facts: &Facts<'_>,
             reason: dimension.reason(agreement, at),
             agreement: Some(agreement),
             bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
+            kill: None,
         },
-        None => Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None },
+        None => Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None, kill: None },
     }
 }
