@@ -15,6 +15,7 @@ use crate::domain::policy::explain::Looked;
 use crate::domain::policy::{self, Facts, PolicySet, Reason};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+use crate::policies::canonical::describe_kill;
 
 /// Where a click would land.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -51,7 +52,7 @@ pub struct Explained {
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,
-    /// The agreement that decided, or came nearest to allowing.
+    /// The agreement that decided, or came nearest to allowing; a kill's id where one stopped it.
     pub agreement: Option<String>,
     /// The policy version asked: the first 16 hex digits of its content hash.
     pub policy_version: String,
@@ -61,6 +62,9 @@ pub struct Explained {
     pub valid_until: Option<Timestamp>,
     /// Where it would land.
     pub landing: LandingView,
+    /// The kill that stopped it: what it names, who, why and until when. Left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Value>,
     /// Every agreement between the two, in winning order; empty when the link itself is off.
     pub trace: Vec<Looked>,
 }
@@ -161,6 +165,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         at,
         valid_until: None,
         landing: LandingView::new(&case.landing, case.shop_type, case.link_kind, words),
+        kill: None,
         trace: Vec::new(),
     };
     if let Some(reason) = case.ended(at) {
@@ -186,7 +191,8 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
     let allowed = found.decision.is_allow();
     explained.outcome = if allowed { Outcome::Allow } else { Outcome::Deny };
     explained.reason = found.decision.reason();
-    explained.agreement = found.decision.agreement().map(|agreement| agreement.id.to_string());
+    explained.agreement = found.decision.rule_id().map(str::to_owned);
+    explained.kill = found.kill.map(|kill| describe_kill(kill, words));
     explained.trace = found.trace;
     explained.valid_until = match (found.valid_until, case.expires_at) {
         (until, None) => until,
