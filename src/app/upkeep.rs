@@ -34,13 +34,18 @@ impl App {
         let settings = Arc::clone(&self.settings);
         let certificates = self.certificates.clone();
         let publisher = Arc::clone(&self.publisher);
-        if let Some(difference) = publisher.folder_differs() {
-            let version = publisher.policies().current().version();
-            tracing::warn!(
-                %version,
-                "{difference}; the published version counts: `hopgate policy diff` shows it, `hopgate policy publish` mends it"
-            );
-        }
+        let differing = Arc::clone(&publisher);
+        // Reading ten thousand agreements takes a while, and nothing waits for what this says.
+        runtime.spawn_blocking(move || {
+            if let Some(difference) = differing.folder_differs() {
+                let version = differing.policies().current().version();
+                tracing::warn!(
+                    %version,
+                    "{difference}; the published version counts: `hopgate policy diff` shows it, `hopgate policy publish` \
+                     mends it"
+                );
+            }
+        });
         {
             let (publisher, clock) = (Arc::clone(&self.publisher), self.gateway.clock.clone());
             let (runtime, ended) = (runtime.handle().clone(), drained.clone());

@@ -504,9 +504,13 @@ impl Publisher {
                 tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?;
             let expected = Expected::Version(last.version.clone());
             match put(&*self.store, &loaded, expected, by, note, at).await {
-                Ok(Pointed::Switched(switch) | Pointed::Unchanged(switch)) => {
+                Ok(Pointed::Switched(switch)) => {
                     self.apply(&switch, loaded.policy, at).await;
                     self.policies.count(PublishResult::Switched);
+                    return Ok(switch);
+                }
+                Ok(Pointed::Unchanged(switch)) => {
+                    self.policies.count(PublishResult::Unchanged);
                     return Ok(switch);
                 }
                 Ok(Pointed::Conflict { .. }) => {}
