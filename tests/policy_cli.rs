@@ -169,9 +169,13 @@ fn a_written_out_version_loads_back_and_fifty_faults_are_fifty() {
         let ran = place.run(arguments);
         assert!(ran.code == code && ran.err.contains(part), "{arguments:?}: {ran:?}");
     }
-    let unnamed = place.command(&["policy", "publish", "--note", "x", "--yes"]).env_remove("USER").output().unwrap();
-    assert_eq!(unnamed.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&unnamed.stderr).contains("say who does this"));
+    change(&place, "by-somebody", "2091-01-01");
+    let publish = ["policy", "publish", "--note", "x", "--yes"];
+    assert!(place.command(&publish).env_remove("USER").status().unwrap().success());
+    let author = json(&place.run(&["policy", "show", "--json"]))["author"].as_str().unwrap().to_owned();
+    assert!(author.starts_with("uid "), "where there is no name there is a number: {author}");
+    let unnamed = place.run(&["policy", "publish", "--note", "x", "--author", " ", "--yes"]);
+    assert!(unnamed.code == 2 && unnamed.err.contains("say who does this"), "{unnamed:?}");
 }
 
 #[test]

@@ -80,11 +80,14 @@ pub fn in_force(settings: &Settings) -> Result<Arc<PolicySet>, CliError> {
     Ok(Arc::new(loaded.policy))
 }
 
-/// Who does it, unless told otherwise.
+/// Who does it, unless told otherwise: the user's name, or the number where there is no name, as in a container.
 pub fn person(said: Option<String>, option: &str) -> Result<String, CliError> {
-    let name = said.or_else(|| std::env::var("USER").ok()).unwrap_or_default().trim().to_owned();
+    use std::os::unix::fs::MetadataExt as _;
+    let user = || std::env::var("USER").ok().filter(|name| !name.trim().is_empty());
+    let number = || std::fs::metadata("/proc/self").ok().map(|this| format!("uid {}", this.uid()));
+    let name = said.or_else(user).or_else(number).unwrap_or_default().trim().to_owned();
     if name.is_empty() {
-        return Err(CliError::Usage(format!("{option}: say who does this; $USER is not set")));
+        return Err(CliError::Usage(format!("{option}: say who does this")));
     }
     match note_fault(&name) {
         Some(problem) => Err(CliError::Usage(format!("{option}: {problem}"))),

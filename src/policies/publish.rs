@@ -641,7 +641,8 @@ fn prepare(
     let before = last.as_ref().map_or(Value::Null, |_| value(&canonical::of(current, words)));
     let diff = Diff::between(&before, &value(&candidate.canonical))
         .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
-    let findings = findings(&candidate.policy, last.as_ref().map(|_| current));
+    // Of the agreements alone: what is switched off for the moment hides nothing of them.
+    let findings = findings(&base.policy, last.as_ref().map(|_| current));
     Ok(Prepared { candidate, diff, findings, current: last, base, origin })
 }
 
