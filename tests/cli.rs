@@ -427,7 +427,7 @@ fn sighup_reads_policies_again_and_keeps_the_last_good() {
     let place = Place::new("");
     place.settings("");
     let text = std::fs::read_to_string(place.path("hopgate.toml")).unwrap();
-    std::fs::write(place.path("hopgate.toml"), format!("{text}watch = false\n")).unwrap();
+    std::fs::write(place.path("hopgate.toml"), format!("{text}source = \"folder\"\nwatch = false\n")).unwrap();
     place.import(1);
     let server = place.serve(&[]);
     let file = place.path("policies/wide.yaml");

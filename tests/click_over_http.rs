@@ -3,6 +3,7 @@
 
 mod support;
 
+use hopgate::config::settings::PolicySource;
 use support::{Client, Gateway, JD, KUAISHOU_AGENT, at, window};
 
 #[test]
@@ -208,6 +209,7 @@ fn a_switch_under_load_never_mixes_versions() {
     let dir = policies.clone();
     let gateway = Gateway::start_with("2022-11-15 12:00:00", |settings| {
         settings.policies = dir;
+        settings.policy_source = PolicySource::Folder;
         settings.watch_policies = false;
     });
     let path = format!("/{}", gateway.link(JD, "kuaishou/live_cart", "self_operated"));
@@ -255,7 +257,10 @@ fn a_reload_that_fails_keeps_the_last_good_policy() {
     let file = policies.join("window.yaml");
     std::fs::write(&file, window("good-one", "2022-01-01", "2023-01-01")).unwrap();
     let dir = policies.clone();
-    let gateway = Gateway::start_with("2022-11-15 12:00:00", |settings| settings.policies = dir);
+    let gateway = Gateway::start_with("2022-11-15 12:00:00", |settings| {
+        settings.policies = dir;
+        settings.policy_source = PolicySource::Folder;
+    });
     let path = format!("/{}", gateway.link(JD, "kuaishou/live_cart", "self_operated"));
     let version = gateway.app().gateway().policies.current().version();
 

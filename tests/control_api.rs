@@ -265,6 +265,63 @@ async fn decisions_turn_at_the_end_of_the_window() {
     assert_eq!(policy.json()["version"], before["policy_version"]);
 }
 
+#[tokio::test]
+async fn policies_answer_as_they_are_described() {
+    let running = Running::start().await;
+    let described = description(&running).await;
+    let null = &Value::Null;
+    let admin = running.admin.clone();
+    let published =
+        async |body: Value| running.with(&admin, "PUT", "/v1/policies", &[("If-Match", "*")], &body.to_string()).await;
+    let checked = async |method: &str, path: &str, body: &Value, place: &str| {
+        let answer = running.admin(method, path, body).await;
+        fits_answer(&described, &method.to_lowercase(), place, &answer);
+        answer.json()
+    };
+
+    let first = checked("GET", "/v1/policies", null, "/v1/policies").await;
+    // What is read can be written: the same agreements are the same version.
+    let mut draft = json!({"agreements": first["agreements"], "defaults": first["defaults"], "note": "the same"});
+    let same = published(draft.clone()).await;
+    assert_eq!(same.status, 200, "{}", same.text);
+    fits_answer(&described, "put", "/v1/policies", &same);
+    assert_eq!((&same.json()["switched"], &same.json()["version"]), (&json!(false), &first["version"]));
+
+    draft["agreements"][0]["until"] = json!("2099-01-01");
+    draft["agreements"].as_array_mut().unwrap().pop();
+    draft["defaults"] = json!([{"platform": "weibo", "marketplace": "jd", "outcome": "allow"}]);
+    let would = checked("POST", "/v1/policies/check", &draft, "/v1/policies/check").await;
+    let made = published(draft).await;
+    fits_answer(&described, "put", "/v1/policies", &made);
+    assert_eq!(made.json()["version"], would["version"]);
+    let page = checked("GET", "/v1/policies/versions?limit=1", null, "/v1/policies/versions").await;
+    assert_eq!(page["versions"][0]["version"], would["version"]);
+    let path = format!("/v1/policies/versions/{}", first["hash"].as_str().unwrap());
+    checked("GET", &path, null, "/v1/policies/versions/{version}").await;
+    let path = format!("/v1/policies/diff?from={}", first["version"].as_str().unwrap());
+    let diff = checked("GET", &path, null, "/v1/policies/diff").await;
+    assert_eq!(diff["agreements"], would["diff"]["agreements"]);
+    assert_eq!(diff["defaults"]["added"].as_array().unwrap().len(), 1);
+
+    let kill = json!({"platform": "kuaishou", "marketplace": "jd", "creator": "c1", "shop": "shop:1", "why": "x"});
+    let killed = checked("POST", "/v1/policies/kills", &kill, "/v1/policies/kills").await;
+    checked("GET", "/v1/policies/kills", null, "/v1/policies/kills").await;
+    let shown = checked("GET", "/v1/policies", null, "/v1/policies").await;
+    assert_eq!(shown["kills"][0], killed["kill"]);
+    let path = format!("/v1/policies/kills/{}", killed["kill"]["id"].as_str().unwrap());
+    checked("DELETE", &path, null, "/v1/policies/kills/{id}").await;
+    checked("POST", "/v1/policies/kills", &json!({"platform": "kuaishou", "why": "x"}), "/v1/policies/kills").await;
+
+    // A kill is shown to ops whole, to creators without who and why.
+    let question = json!({"url": URL, "platform": "kuaishou", "surface": "live_cart"});
+    let whole = checked("POST", "/v1/decide", &question, "/v1/decide").await;
+    assert_eq!((&whole["reason"], &whole["kill"]["why"]), (&json!("kill_switch"), &json!("x")));
+    let (creator, _) = running.key(Role::Creator, Some("c1")).await;
+    let part = running.call(&creator, "POST", "/v1/decide", &question).await;
+    fits_answer(&described, "post", "/v1/decide", &part);
+    assert!(part.json()["kill"]["why"].is_null() && part.json()["kill"]["until"].is_string(), "{}", part.text);
+}
+
 #[test]
 fn a_recorded_hop_is_found_by_its_click_id() {
     // A lane belongs to one thread, its pump to that thread's local tasks.

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::clock::Clock;
+use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
 use hopgate::control::{ControlState, OpsState, ops_router, router};
@@ -19,7 +20,8 @@ use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::Vocabulary;
 use hopgate::edge::plain;
 use hopgate::journal::{Journal, JournalConfig, Mode};
-use hopgate::policies::{Policies, folder};
+use hopgate::policies::publish::{Publisher, Rules};
+use hopgate::policies::sqlite::SqlitePolicyStore;
 use hopgate::telemetry::metrics::{Metrics, gauge_family};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -80,8 +82,11 @@ impl Running {
         let words = Arc::new(Vocabulary::default());
         let clock = Clock::manual(LAST.parse::<Timestamp>().unwrap());
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policies");
-        let policies =
-            Arc::new(Policies::new(folder::load(&shipped, &words).expect("sound policies").policy, clock.now()));
+        let versions = Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap());
+        let rules = Rules { source: PolicySource::Store, folder: shipped, require_backtest: false };
+        let publisher = Publisher::start(versions, Arc::clone(&words), rules, clock.now()).await;
+        let publisher = Arc::new(publisher.expect("sound policies"));
+        let policies = Arc::clone(publisher.policies());
         let store = Arc::new(SqliteLinkStore::open(&at("links.sqlite"), Arc::clone(&words)).unwrap());
         let catalog = Catalog::open(store, LoadOptions::default());
         catalog.wait_loaded().await;
@@ -96,6 +101,7 @@ impl Running {
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            publisher,
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             clock: clock.clone(),
             words,

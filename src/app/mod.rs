@@ -25,7 +25,7 @@ use crate::catalog::{Catalog, LoadOptions};
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
-use crate::config::settings::Settings;
+use crate::config::settings::{PolicySource, Settings};
 use crate::config::tree::Fault;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, ensure_admin_key};
@@ -37,9 +37,9 @@ use crate::edge::plain;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
+use crate::policies::folder;
+use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
-use crate::policies::store::PolicyStore;
-use crate::policies::{Policies, folder};
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
 
@@ -66,6 +66,9 @@ pub enum StartError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The policy that should be in force cannot be had.
+    #[error("{0}")]
+    Policies(StartFault),
     /// A store cannot be opened.
     #[error(transparent)]
     Store(#[from] SqliteError),
@@ -78,6 +81,15 @@ pub enum StartError {
     /// Threads or sockets cannot be set up.
     #[error("the operating system refuses: {0}")]
     System(#[from] io::Error),
+}
+
+impl From<StartFault> for StartError {
+    fn from(fault: StartFault) -> Self {
+        match fault {
+            StartFault::Faults(faults) => StartError::Config(faults),
+            other => StartError::Policies(other),
+        }
+    }
 }
 
 /// Where a running gateway listens.
@@ -112,7 +124,8 @@ pub struct App {
     journal: Option<Journal>,
     stats: Arc<JournalStats>,
     certificates: Option<Arc<Certificates>>,
-    policy_store: Arc<dyn PolicyStore>,
+    publisher: Arc<Publisher>,
+    policy_watch: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
     drain_control: signal::Sender<bool>,
@@ -196,14 +209,16 @@ impl App {
     pub fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
         let settings = Arc::new(settings);
         let words = Arc::new(settings.words.clone());
-        let loaded = folder::load(&settings.policies, &words).map_err(StartError::Config)?;
-        let policies = Arc::new(Policies::new(loaded.policy, clock.now()));
         let certificates = match settings.listen.tls {
             Some(_) => Some(Arc::new(Certificates::load(&settings.certificates)?)),
             None => None,
         };
 
         let data = DataDir::new(&settings.data_dir);
+        // Where the folder is what will be in force, its faults are named before anything is made.
+        if settings.policy_source == PolicySource::Folder || !data.database().exists() {
+            folder::read(&settings.policies, &words).map_err(StartError::Config)?;
+        }
         data.create()?;
         let journal = Journal::open(journal_config(&settings, &data))?;
         let stats = journal.stats();
@@ -216,8 +231,10 @@ impl App {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let policy_store: Arc<dyn PolicyStore> = Arc::new(SqlitePolicyStore::open(&data.database())?);
-        runtime.block_on(upkeep::keep_version(&policies, &*policy_store, &loaded.canonical, clock.now()));
+        let versions = Arc::new(SqlitePolicyStore::open(&data.database())?);
+        let publisher = Publisher::start(versions, Arc::clone(&words), policy_rules(&settings), clock.now());
+        let publisher = Arc::new(runtime.block_on(publisher)?);
+        let policies = Arc::clone(publisher.policies());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -272,6 +289,7 @@ impl App {
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            publisher: Arc::clone(&publisher),
             keys,
             clock: clock.clone(),
             words,
@@ -324,21 +342,22 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
-        let app = App {
+        let mut app = App {
             addresses,
             gateway,
             settings,
             journal: Some(journal),
             stats,
             certificates,
-            policy_store,
+            publisher,
+            policy_watch: None,
             draining,
             drain_workers,
             drain_control,
             workers: threads,
             runtime: Some(runtime),
         };
-        app.start_upkeep(control_drained);
+        app.start_upkeep(control_drained)?;
         Ok(app)
     }
 
@@ -350,6 +369,11 @@ impl App {
     /// What the workers share: catalog, policies, clock.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// The one who puts policy versions in force.
+    pub fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
     }
 
     /// The journal's figures.
@@ -392,6 +416,11 @@ impl App {
             faults.push(error.to_string());
         }
         let _ = self.drain_control.send(true);
+        if let Some(watch) = self.policy_watch.take()
+            && watch.join().is_err()
+        {
+            faults.push("the watch on policy switches panicked".to_owned());
+        }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
         }
@@ -416,6 +445,15 @@ fn journal_config(settings: &Settings, data: &DataDir) -> JournalConfig {
         segment_bytes: settings.journal.segment_bytes,
         segment_age: settings.journal.segment_age,
         ..JournalConfig::new(data.journal(), settings.node.as_str())
+    }
+}
+
+/// How policies are published under these settings.
+pub fn policy_rules(settings: &Settings) -> Rules {
+    Rules {
+        source: settings.policy_source,
+        folder: settings.policies.clone(),
+        require_backtest: settings.require_backtest,
     }
 }
 

@@ -8,8 +8,9 @@ use crate::click::Gateway;
 use crate::config::settings::JournalMode;
 use crate::edge::tls::Certificates;
 use crate::journal::{JournalStats, State};
+use crate::policies::PublishResult;
 use crate::telemetry::metrics::{
-    Labels, Metrics, WorkerCounters, click_families, counter_family, family, gauge, gauge_family,
+    Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
 };
 
 /// What is observed.
@@ -43,9 +44,21 @@ pub fn register(metrics: &Metrics, observed: Observed) {
 fn policy_families(gateway: &Gateway) -> Vec<MetricFamily> {
     let policies = &gateway.policies;
     let version = policies.current().version().to_string();
-    let age = (gateway.clock.now().micros() - policies.loaded_at().micros()) as f64 / 1e6;
+    let now = gateway.clock.now();
+    let kills = policies.current().kills().iter().filter(|kill| kill.in_force(now)).count();
+    let age = (now.micros() - policies.loaded_at().micros()) as f64 / 1e6;
     vec![
         gauge_family("hopgate_policy_epoch", "Policy versions put in force since start.", policies.epoch() as f64),
+        family(
+            "hopgate_policy_publishes_total",
+            "Attempts to publish, and switches of other processes that were followed, by result.",
+            MetricType::COUNTER,
+            PublishResult::ALL
+                .iter()
+                .map(|result| counter(policies.publishes(*result) as f64, &[("result", result.as_str().to_owned())]))
+                .collect(),
+        ),
+        gauge_family("hopgate_policy_kills", "Kill switches in force.", kills as f64),
         family(
             "hopgate_policy_info",
             "The policy version in force.",

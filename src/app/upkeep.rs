@@ -1,39 +1,63 @@
 //! What a gateway does beside serving: notices changed policies and certificates, follows the catalog's feed, changes the
 //! visitors' key at midnight. A reload that fails keeps the last good state and says so.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::App;
-use crate::click::Gateway;
+use crate::clock::Clock;
 use crate::config::looks::{Looks, look};
-use crate::config::settings::Settings;
+use crate::config::settings::PolicySource;
 use crate::domain::time::Timestamp;
 use crate::edge::tls::Certificates;
 use crate::policies::folder::Folder;
-use crate::policies::store::PolicyStore;
+use crate::policies::publish::Publisher;
 use crate::policies::{Policies, Reload};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the store of links is asked for changes of other processes.
 const FOLLOW: Duration = Duration::from_millis(500);
+/// How often the store of policy versions is looked at for switches of other processes.
+const SWITCHES: Duration = Duration::from_millis(5);
 
 impl App {
-    pub(super) fn start_upkeep(&self, mut drained: signal::Receiver<bool>) {
-        let Some(runtime) = &self.runtime else { return };
+    pub(super) fn start_upkeep(&mut self, mut drained: signal::Receiver<bool>) -> io::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
         let gateway = Arc::clone(&self.gateway);
         let settings = Arc::clone(&self.settings);
         let certificates = self.certificates.clone();
-        let store = Arc::clone(&self.policy_store);
+        let publisher = Arc::clone(&self.publisher);
+        let differing = Arc::clone(&publisher);
+        // Reading ten thousand agreements takes a while, and nothing waits for what this says.
+        runtime.spawn_blocking(move || {
+            if let Some(difference) = differing.folder_differs() {
+                let version = differing.policies().current().version();
+                tracing::warn!(
+                    %version,
+                    "{difference}; the published version counts: `hopgate policy diff` shows it, `hopgate policy publish` \
+                     mends it"
+                );
+            }
+        });
+        {
+            let (publisher, clock) = (Arc::clone(&self.publisher), self.gateway.clock.clone());
+            let (runtime, ended) = (runtime.handle().clone(), drained.clone());
+            let watch = std::thread::Builder::new().name("policy-watch".to_owned());
+            self.policy_watch = Some(watch.spawn(move || follow_switches(&publisher, &clock, &runtime, &ended))?);
+        }
+        let watched = settings.watch_policies && settings.policy_source == PolicySource::Folder;
         let mut folder = Folder::new(&settings.policies);
         folder.taken();
         runtime.spawn(async move {
             let mut seen = certificates.as_deref().map(looks);
+            let mut again = false;
             let mut ticks = interval(LOOK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -44,8 +68,8 @@ impl App {
                 if let Err(error) = gateway.visitors.rotate(gateway.clock.now()) {
                     tracing::error!(%error, "the visitors' key of the day cannot be kept");
                 }
-                if settings.watch_policies && folder.changed() {
-                    reload_policies(&folder, &gateway, &settings, &*store).await;
+                if watched && (folder.changed() || again) {
+                    again = reload_policies(&publisher, gateway.clock.now()).await;
                 }
                 if let Some(certificates) = &certificates {
                     let now = looks(certificates);
@@ -58,34 +82,55 @@ impl App {
         });
         let catalog = self.gateway.catalog.clone();
         runtime.spawn(async move { catalog.follow(FOLLOW).await });
+        Ok(())
     }
 
     /// Reads policies and certificates again, as SIGHUP asks. Returns when that is done.
     pub async fn reload(&self) {
-        let folder = Folder::new(&self.settings.policies);
-        reload_policies(&folder, &self.gateway, &self.settings, &*self.policy_store).await;
+        reload_policies(&self.publisher, self.gateway.clock.now()).await;
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates);
         }
     }
 }
 
-async fn reload_policies(folder: &Folder, gateway: &Gateway, settings: &Settings, store: &dyn PolicyStore) {
-    let policies = &gateway.policies;
-    let (reload, canonical) = folder.reload(policies, &settings.words, gateway.clock.now());
-    let switched = reload == Reload::Switched;
-    report(reload, policies);
-    if let (true, Some(canonical)) = (switched, canonical) {
-        keep_version(policies, store, &canonical, gateway.clock.now()).await;
+/// Whether it must be tried again: the store did not keep what is in force.
+async fn reload_policies(publisher: &Publisher, now: Timestamp) -> bool {
+    let (reload, error) = publisher.reload(now).await;
+    report(reload, publisher.policies());
+    if let Some(error) = &error {
+        tracing::error!(%error, "the policy store fails");
     }
+    error.is_some()
 }
 
-/// Keeps the version that came into force. A store that fails is no reason not to serve under it.
-pub(super) async fn keep_version(policies: &Policies, store: &dyn PolicyStore, canonical: &str, now: Timestamp) {
-    let version = policies.current().version();
-    if let Err(error) = store.put_in_force(version, canonical, now).await {
-        policies.note_unkept();
-        tracing::error!(%error, %version, "the policy version in force could not be kept");
+/// Follows switches made by other processes: a publish or kill on the command line counts within milliseconds. On a thread
+/// of its own, because looking is cheap only when nobody has to be woken for it.
+fn follow_switches(publisher: &Publisher, clock: &Clock, runtime: &Handle, ended: &signal::Receiver<bool>) {
+    let (mut failing, mut pending) = (false, false);
+    while !*ended.borrow() {
+        std::thread::sleep(SWITCHES);
+        let looked = publisher.store().changed();
+        pending |= looked.as_ref().is_ok_and(|changed| *changed);
+        let followed = match looked {
+            Ok(_) if pending => runtime.block_on(publisher.sync(clock.now())),
+            Ok(_) => Ok(Reload::Unchanged),
+            Err(error) => Err(error),
+        };
+        match followed {
+            Ok(reload) => {
+                (failing, pending) = (false, false);
+                if reload != Reload::Unchanged {
+                    report(reload, publisher.policies());
+                }
+            }
+            // Said once, not two hundred times a second.
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "switches of the policy cannot be followed: the last good version stays in force");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::policy_args;
 use crate::domain::time::Timestamp;
 
 /// The redirect and deep-link gateway for social commerce.
@@ -40,6 +41,9 @@ pub enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
@@ -244,6 +248,25 @@ pub enum Key {
         /// The key's id, as `key list` shows it.
         id: String,
     },
+}
+
+/// `hopgate policy`.
+#[derive(Subcommand, Debug)]
+pub enum Policy {
+    /// List versions, the last kept first.
+    List(policy_args::List),
+    /// Show a version.
+    Show(policy_args::Show),
+    /// Say what differs between two versions, folders or files.
+    Diff(policy_args::Diff),
+    /// Publish: check, show what differs, switch. With --version: roll back.
+    Publish(Box<policy_args::Publish>),
+    /// Switch a pair, a platform, a marketplace, a creator or a shop off, at once.
+    Kill(Box<policy_args::Kill>),
+    /// Lift a kill before its end.
+    Unkill(policy_args::Unkill),
+    /// List what is switched off.
+    Kills(policy_args::Kills),
 }
 
 /// `hopgate hops`.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::args::{ExportFormat, Hops, ImportFormat, Key, Link, LinkCreate, LinkImport, Place};
-use super::{CliError, settings_of};
+use super::{CliError, policy, settings_of};
 use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Created, NewLink, issue};
@@ -24,7 +24,6 @@ use crate::control::fields::FieldFault;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, NewKey, Role};
 use crate::journal::export::{Format, export};
-use crate::policies::folder;
 
 /// Links stored in one transaction.
 const BATCH: usize = 20_000;
@@ -86,7 +85,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
     };
     let now = Clock::System.now();
     let new = draft.check(&settings.words, now).map_err(|faults| CliError::Usage(told(&faults)))?;
-    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let policy = policy::in_force(&settings)?;
     let mut codes = Codes::open().map_err(CliError::failed)?;
     let created = runtime()?.block_on(issue(&store, vec![new], move || codes.draw())).map_err(CliError::failed)?;
     let link = match created.into_iter().next() {

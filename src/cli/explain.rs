@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::Explain;
 use super::data::{runtime, told};
-use super::{CliError, settings_of};
+use super::{CliError, policy, settings_of};
 use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::store::LinkStore;
@@ -12,12 +12,11 @@ use crate::clock::Clock;
 use crate::control::alternates::AlternateDraft;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
 use crate::domain::hop::Outcome;
-use crate::policies::folder;
 
 /// Runs the command.
 pub fn run(asked: Explain) -> Result<(), CliError> {
     let settings = settings_of(&asked.place)?;
-    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let policy = policy::in_force(&settings)?;
     let request = DecideRequest {
         platform: asked.platform,
         surface: asked.surface,
@@ -65,6 +64,10 @@ fn show(explained: &Explained) {
     let verdict = if explained.outcome == Outcome::Allow { "允许 / allow" } else { "拒绝 / deny" };
     say!("{verdict}  {}", explained.reason);
     say!("  协议 agreement      {}", explained.agreement.as_deref().unwrap_or("-"));
+    if let Some(kill) = &explained.kill {
+        let text = |key: &str| kill[key].as_str().unwrap_or("-").to_owned();
+        say!("  紧急关闭 kill        {} by {} until {}: {}", text("id"), text("by"), text("until"), text("why"));
+    }
     say!("  时间 at             {}", explained.at);
     match explained.valid_until {
         Some(until) => say!("  有效至 valid until   {until}"),

@@ -13,6 +13,9 @@ mod data;
 mod demo;
 mod explain;
 mod http;
+mod kills;
+mod policy;
+mod policy_args;
 mod serve;
 
 use std::io::Write;
@@ -26,7 +29,7 @@ use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
 use crate::policies::folder;
-use args::{Certs, Cli, Command, Config, Place};
+use args::{Certs, Cli, Command, Config, Place, Policy};
 
 /// The settings file that is used when none is named.
 const USUAL_CONFIG: &str = "config/hopgate.toml";
@@ -108,6 +111,13 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Explain(explain) => explain::run(explain),
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
+        Command::Policy(Policy::List(asked)) => policy::list(&asked),
+        Command::Policy(Policy::Show(asked)) => policy::show(&asked),
+        Command::Policy(Policy::Diff(asked)) => policy::diff(&asked),
+        Command::Policy(Policy::Publish(asked)) => policy::publish(*asked),
+        Command::Policy(Policy::Kill(asked)) => kills::kill(*asked),
+        Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
+        Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;

@@ -246,7 +246,7 @@ impl Worker {
             facts: link.facts,
             outcome: if permit.is_some() { Outcome::Allow } else { Outcome::Deny },
             reason,
-            agreement: decision.and_then(Decision::agreement).map_or("", |agreement| &agreement.id),
+            agreement: decision.and_then(Decision::rule_id).unwrap_or_default(),
             policy_version: policy.version().short(),
             bucket: decision.and_then(Decision::bucket),
             landing: permit.map(Permit::landing),
@@ -319,7 +319,7 @@ fn fell<'a>(gateway: &'a Gateway, choice: &Choice<'a, 'a>) -> Fallen<'a> {
         item: facts.item,
         shop: facts.shop,
         reason: choice.decision.reason(),
-        agreement: choice.decision.agreement().map_or("", |agreement| &agreement.id),
+        agreement: choice.decision.rule_id().unwrap_or_default(),
         bucket: choice.decision.bucket(),
     }
 }

@@ -25,6 +25,16 @@ closed_list! {
     }
 }
 
+closed_list! {
+    /// Who is right when the folder of agreement files and the store of versions differ.
+    PolicySource {
+        /// The store: what was published is in force. A store that never had a policy imports the folder.
+        Store = "store",
+        /// The folder: it is published whenever it changes, and nobody else publishes.
+        Folder = "folder",
+    }
+}
+
 /// What to do with a click whose hop could not be recorded in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnDeadline {
@@ -116,8 +126,12 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// The folder of agreement files.
     pub policies: PathBuf,
-    /// Whether it is watched for change.
+    /// Whether the folder or the store of versions decides.
+    pub policy_source: PolicySource,
+    /// Whether the folder is watched for change, where it decides.
     pub watch_policies: bool,
+    /// Whether a version must have been run over recorded hops before it is published.
+    pub require_backtest: bool,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// Platforms and marketplaces.
@@ -158,7 +172,9 @@ impl Settings {
                 segment_age: Duration::from_secs(3_600),
             },
             policies: base.join("policies"),
+            policy_source: PolicySource::Store,
             watch_policies: true,
+            require_backtest: false,
             certificates: Vec::new(),
             words: Vocabulary::default(),
             log_format: LogFormat::default(),
@@ -225,6 +241,13 @@ impl Settings {
                 settings.policies = base.join(dir);
             }
             set(&mut settings.watch_policies, table.get("watch").and_then(|field| field.boolean()));
+            let source = table.get("source");
+            let source = source.and_then(|field| field.one_of(PolicySource::parse, &PolicySource::names()));
+            set(&mut settings.policy_source, source);
+            set(&mut settings.require_backtest, table.get("require_backtest").and_then(|field| field.boolean()));
+            if settings.require_backtest && settings.policy_source == PolicySource::Folder {
+                table.fault("require_backtest", "needs source = \"store\": a folder's changes are taken as they come");
+            }
             table.finish();
         }
         if let Some(table) = section("tls") {

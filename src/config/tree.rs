@@ -1,4 +1,4 @@
-//! Reading what people write: YAML and TOML as one tree that knows its lines, and a reader that collects **every** fault
+//! Reading what people write: YAML, TOML and JSON as one tree that knows its lines (JSON's are 0), and a reader that collects **every** fault
 //! of a run instead of stopping at the first. Never gives a value a meaning; its callers do.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 pub struct Fault {
     /// The file, as the caller names it.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 where there are no lines to speak of.
     pub line: usize,
     /// The field, as `agreements[2].when.surfaces[0]`; empty for the file as a whole.
     pub field: String,
@@ -22,7 +22,10 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
+        match self.line {
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}: ", self.file)?,
+        }
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
@@ -44,6 +47,11 @@ impl Faults {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.0.borrow().len()
+    }
+
+    /// All of them, in the order found.
+    pub fn into_found(self) -> Vec<Fault> {
+        self.0.into_inner()
     }
 
     /// All of them, by file and line.
@@ -147,6 +155,24 @@ fn yaml_key(node: &MarkedYaml<'_>) -> String {
     }
 }
 
+/// A JSON value as a tree without lines: faults are placed by their field.
+pub fn from_json(value: &serde_json::Value) -> Node {
+    use serde_json::Value as Json;
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(number), _) => Value::Int(number),
+            (None, Some(number)) => Value::Float(number),
+            (None, None) => Value::Null,
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(from_json).collect()),
+        Json::Object(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), 0, from_json(value))).collect()),
+    };
+    Node { line: 0, value }
+}
+
 /// Reads TOML. `None` after adding a fault when it is not TOML.
 pub fn from_toml(file: &str, text: &str, faults: &Faults) -> Option<Node> {
     let line_of = |offset: usize| 1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count();
@@ -219,6 +245,11 @@ impl<'n> Table<'n> {
     /// The line the table starts on.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// Where the table stands, for people: `file:line`, or its path where there are no lines.
+    pub fn place(&self) -> String {
+        if self.line == 0 { self.path.clone() } else { format!("{}:{}", self.file, self.line) }
     }
 
     /// Adds a fault of the table as a whole, or of one of its keys.

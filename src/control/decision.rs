@@ -18,6 +18,7 @@ use crate::domain::policy::explain::Looked;
 use crate::domain::policy::{self, Facts, PolicySet, Reason, choice_until, choose};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+use crate::policies::canonical::describe_kill;
 
 /// Where a click would land.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -54,7 +55,7 @@ pub struct Explained {
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,
-    /// The agreement that decided, or came nearest to allowing.
+    /// The agreement that decided, or came nearest to allowing; a kill's id where one stopped it.
     pub agreement: Option<String>,
     /// The policy version asked: the first 16 hex digits of its content hash.
     pub policy_version: String,
@@ -64,6 +65,9 @@ pub struct Explained {
     pub valid_until: Option<Timestamp>,
     /// Where it would land; the link's own landing when every one is refused.
     pub landing: LandingView,
+    /// The kill that stopped it: what it names, who, why and until when. Left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Value>,
     /// Every agreement between the two, in winning order; empty when the link itself is off.
     pub trace: Vec<Looked>,
     /// Which landing all this speaks of: 0 the link's own, n its n-th alternate.
@@ -185,6 +189,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         at,
         valid_until: None,
         landing: own,
+        kill: None,
         trace: Vec::new(),
         alternate: 0,
         alternates: Vec::new(),
@@ -222,7 +227,8 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
     explained.alternate = choice.alternate;
     explained.outcome = if allowed { Outcome::Allow } else { Outcome::Deny };
     explained.reason = choice.decision.reason();
-    explained.agreement = choice.decision.agreement().map(|agreement| agreement.id.to_string());
+    explained.agreement = choice.decision.rule_id().map(str::to_owned);
+    explained.kill = choice.decision.kill().map(|kill| describe_kill(kill, words));
     explained.trace = policy::explain(policy, &choice.facts, at).trace;
     explained.valid_until = case.bounded(choice_until(policy, &own, &others, at), allowed);
     explained

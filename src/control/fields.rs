@@ -43,7 +43,8 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-fn rendered(value: &Value) -> String {
+/// A value as it is shown back.
+pub(super) fn rendered(value: &Value) -> String {
     match value {
         Value::String(text) => shown(text),
         // Cut before it is written out: a list may be as long as a body.
@@ -118,6 +119,18 @@ impl<'v> Fields<'v> {
         match self.said_text(key) {
             Said::Value(text) => Some(text),
             Said::Null | Said::Nothing => None,
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.get(key) {
+            Said::Nothing | Said::Null => None,
+            Said::Value(Value::Bool(value)) => Some(*value),
+            Said::Value(other) => {
+                self.wrong(key, other, "must be true or false");
+                None
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Caller {
     pub role: Role,
     /// The creator, platform or shop; none: every one of that sort.
     pub scope: Option<String>,
+    /// The key, by name and id: who did it.
+    pub by: String,
 }
 
 /// Lets a request through to a route of these roles, with its [`Caller`] put beside it.
@@ -49,7 +51,10 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, ApiError> {
     }
     let key = KeyText::parse(text.trim()).ok_or(ApiError::BadKey)?;
     match api.state.keys.find(key.hash()).await {
-        Ok(Some(record)) if record.revoked_at.is_none() => Ok(Caller { role: record.role, scope: record.scope }),
+        Ok(Some(record)) if record.revoked_at.is_none() => {
+            let by = format!("{} ({})", record.name, record.id);
+            Ok(Caller { role: record.role, scope: record.scope, by })
+        }
         Ok(_) => Err(ApiError::BadKey),
         Err(error @ KeyError::Unreadable { .. }) => {
             tracing::error!(%error, "control API: keys");
@@ -114,6 +119,11 @@ impl Caller {
             Some(own) if own.is_none() || case.placement.platform != own => Err(self.other_platform()),
             _ => Ok(()),
         }
+    }
+
+    /// The platform whose part of a policy this caller may see; none: all of it.
+    pub(super) fn part_of_policies(&self) -> Option<&str> {
+        self.bound_to(Role::Platform)
     }
 
     /// Whether agreements of this platform may be shown.

@@ -4,8 +4,8 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`]: what is asked for, checked without HTTP, for the
-//!   command line as well;
+//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`]: what is asked for, checked
+//!   without HTTP, for the command line as well;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
 //! - [`ops`]: metrics and readiness.
@@ -21,8 +21,10 @@ pub mod draft;
 pub mod fields;
 pub mod guard;
 pub mod keys;
+pub mod kill;
 pub mod landings;
 pub mod ops;
+pub mod policy;
 pub mod problem;
 
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::Policies;
+use crate::policies::publish::Publisher;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -45,6 +48,8 @@ pub struct ControlState {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// The one who puts another in force.
+    pub publisher: Arc<Publisher>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
     /// Time.

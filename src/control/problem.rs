@@ -10,9 +10,12 @@ use serde_json::json;
 use super::codes::NoRandomness;
 use super::fields::FieldFault;
 use super::keys::KeyError;
+use super::policy::pointer;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
+use crate::policies::publish::PublishError;
+use crate::policies::store::StoreError as PolicyStoreError;
 
 /// The most bytes of a request's body.
 pub const MOST_BODY: usize = 4 << 20;
@@ -63,6 +66,12 @@ pub enum ApiError {
     NoFreeCode,
     /// No random bytes.
     NoRandomness(NoRandomness),
+    /// Every fault of a policy, told by JSON pointers.
+    BadPolicy(Vec<FieldFault>),
+    /// A publish that does not say what it replaces.
+    NoIfMatch,
+    /// Publishing.
+    Publish(PublishError),
     /// The link store.
     Links(StoreError),
     /// The key store.
@@ -94,6 +103,18 @@ impl From<NoRandomness> for ApiError {
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         ApiError::Journal(error)
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        ApiError::Publish(error)
+    }
+}
+
+impl From<PolicyStoreError> for ApiError {
+    fn from(error: PolicyStoreError) -> Self {
+        ApiError::Publish(error.into())
     }
 }
 
@@ -206,19 +227,23 @@ impl ApiError {
                 "随机数不可用 / No randomness",
                 "the machine gave no random bytes: try again in a second",
             ),
+            ApiError::BadPolicy(faults) => bad_policy(faults),
+            ApiError::NoIfMatch => plain(
+                "if_match_required",
+                S::PRECONDITION_REQUIRED,
+                "需要 If-Match / If-Match required",
+                "say which version this replaces: send the header `If-Match` with the ETag of GET /v1/policies, or * for \
+                 whatever is in force",
+            ),
+            ApiError::Publish(PublishError::Store(PolicyStoreError::Unavailable(_))) => store_unavailable(),
+            ApiError::Publish(error) => unpublished(error),
             ApiError::Links(StoreError::Unreadable { code, .. }) => Words(
                 "unreadable_link",
                 S::INTERNAL_SERVER_ERROR,
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) => plain(
-                "store_unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "存储暂不可用 / Store not available",
-                "the database does not answer; clicks go on. Try again in a second. If this was a change, read the link \
-                 first: it may have been stored",
-            ),
+            ApiError::Links(_) | ApiError::Keys(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -239,6 +264,11 @@ impl ApiError {
         match self {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
+            ApiError::Publish(
+                PublishError::Store(PolicyStoreError::Unavailable(what)) | PublishError::Broken(what),
+            ) => {
+                tracing::error!(%what, "control API: policies");
+            }
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),
             ApiError::Internal(what) => tracing::error!(%what, "control API: a fault of this program"),
@@ -260,6 +290,52 @@ fn invalid(faults: &[FieldFault]) -> Words {
     Words(name, StatusCode::UNPROCESSABLE_ENTITY, title, detail)
 }
 
+fn store_unavailable() -> Words {
+    Words(
+        "store_unavailable",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "存储暂不可用 / Store not available",
+        "the database does not answer; clicks go on. Try again in a second. If this was a change, read first: it may \
+         have been stored"
+            .to_owned(),
+    )
+}
+
+fn bad_policy(faults: &[FieldFault]) -> Words {
+    let detail = match faults {
+        [one] => one.to_string(),
+        many => format!("{} faults: see errors", many.len()),
+    };
+    Words("bad_policy", StatusCode::UNPROCESSABLE_ENTITY, "政策内容有误 / Policy not valid", detail)
+}
+
+fn unpublished(error: &PublishError) -> Words {
+    use PolicyStoreError as Kept;
+    use StatusCode as S;
+    let (name, status, title) = match error {
+        PublishError::Stale { .. } => ("stale_policy", S::PRECONDITION_FAILED, "政策已被更新 / Policy was changed"),
+        PublishError::Findings(_) => {
+            ("lint_errors", S::UNPROCESSABLE_ENTITY, "政策存在问题 / Policy reads like a mistake")
+        }
+        PublishError::NotBacktested(_) => ("not_backtested", S::CONFLICT, "需要先回测 / Backtest required"),
+        PublishError::FolderDecides => ("folder_decides", S::CONFLICT, "政策由目录管理 / The folder decides"),
+        PublishError::NothingInForce => ("nothing_in_force", S::CONFLICT, "尚无生效政策 / No policy in force"),
+        PublishError::UnknownKill(_) => ("unknown_kill", S::NOT_FOUND, "没有这个开关 / No such kill"),
+        PublishError::TooManyKills => ("too_many_kills", S::CONFLICT, "开关过多 / Too many kills"),
+        PublishError::Unreadable { .. } => ("unreadable_version", S::CONFLICT, "版本无法读取 / Version not readable"),
+        PublishError::Busy => ("publishing_busy", S::SERVICE_UNAVAILABLE, "发布繁忙 / Publishing is busy"),
+        PublishError::Store(Kept::NotAVersion(_) | Kept::Ambiguous(_)) => {
+            ("not_a_version", S::UNPROCESSABLE_ENTITY, "版本号有误 / Not a version")
+        }
+        PublishError::Store(Kept::Unknown(_)) => ("unknown_version", S::NOT_FOUND, "没有这个版本 / No such version"),
+        PublishError::Store(Kept::ShortTaken(_)) => ("version_taken", S::CONFLICT, "版本号冲突 / Version name taken"),
+        PublishError::Broken(_) | PublishError::Store(Kept::Unavailable(_)) => {
+            ("internal", S::INTERNAL_SERVER_ERROR, "内部错误 / Internal error")
+        }
+    };
+    Words(name, status, title, error.to_string())
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
@@ -273,6 +349,20 @@ impl IntoResponse for ApiError {
         match &self {
             ApiError::Invalid(faults) => body["errors"] = json!(faults),
             ApiError::Stale(current) => body["current"] = json!(current),
+            ApiError::BadPolicy(faults) => {
+                let told = faults.iter().map(|fault| {
+                    let mut told = json!(fault);
+                    told["pointer"] = json!(pointer(&fault.field));
+                    told
+                });
+                body["errors"] = told.collect();
+            }
+            ApiError::Publish(PublishError::Stale { current }) => {
+                body["current_version"] = json!(current.as_ref().map(|switch| &switch.version));
+                body["switch"] = json!(current);
+            }
+            ApiError::Publish(PublishError::Findings(findings)) => body["findings"] = json!(findings),
+            ApiError::Publish(PublishError::NotBacktested(version)) => body["version"] = json!(version),
             ApiError::BadJson { line, column, .. } => {
                 body["line"] = json!(line);
                 body["column"] = json!(column);
@@ -290,7 +380,12 @@ impl IntoResponse for ApiError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             set(header::RETRY_AFTER, "1");
         }
-        if let ApiError::Stale(current) = &self
+        let current = match &self {
+            ApiError::Stale(revision) => Some(revision.to_string()),
+            ApiError::Publish(PublishError::Stale { current: Some(switch) }) => Some(switch.version.clone()),
+            _ => None,
+        };
+        if let Some(current) = current
             && let Ok(tag) = HeaderValue::try_from(format!("\"{current}\""))
         {
             headers.insert(header::ETAG, tag);

@@ -4,13 +4,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::canonical::{canonical, version};
+use super::canonical::compile;
 use super::yaml::Written;
-use super::{Policies, Reload};
 use crate::config::looks::{Looks, look};
 use crate::config::tree::{Fault, Faults};
 use crate::domain::policy::PolicySet;
-use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
 /// The largest agreement file that is read.
@@ -25,14 +23,24 @@ pub struct Loaded {
     pub canonical: String,
 }
 
-/// Reads and compiles every `.yaml` and `.yml` file under `folder`.
+/// Reads and compiles every `.yaml` and `.yml` file under `folder`, or one file.
 ///
 /// # Errors
 /// Every fault of every file, with line and mend.
 pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
+    let Written { agreements, defaults, kills, .. } = read(folder, words)?;
+    Ok(compile(agreements, &defaults, kills.unwrap_or_default(), words))
+}
+
+/// Reads every `.yaml` and `.yml` file under `folder`, or one file, as it is written.
+///
+/// # Errors
+/// Every fault of every file, with line and mend.
+pub fn read(folder: &Path, words: &Vocabulary) -> Result<Written, Vec<Fault>> {
     let faults = Faults::default();
     let mut written = Written::default();
-    for path in files(folder, &faults) {
+    let named = if folder.is_file() { vec![folder.to_path_buf()] } else { files(folder, &faults) };
+    for path in named {
         let name = path.display().to_string();
         match fs::read_to_string(&path) {
             Ok(text) if text.len() as u64 > MOST_BYTES => {
@@ -51,12 +59,7 @@ pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
             "holds no agreement: is it the right folder? `agreements: []` says that none is meant",
         );
     }
-    if faults.count() > 0 {
-        return Err(faults.into_sorted());
-    }
-    let canonical = canonical(&written.agreements, &written.defaults, words);
-    let policy = PolicySet::compile(version(&canonical), written.agreements, &written.defaults);
-    Ok(Loaded { policy, canonical })
+    if faults.count() > 0 { Err(faults.into_sorted()) } else { Ok(written) }
 }
 
 /// Agreement files under `folder`, by path. Hidden files and folders are left out.
@@ -129,21 +132,10 @@ impl Folder {
     fn look(&self) -> Looks {
         look(files(&self.path, &Faults::default()))
     }
-
-    /// Reads the folder again and puts it in force if it is good; otherwise the last good set stays. With what was read:
-    /// the canonical form, for the store of versions.
-    pub fn reload(&self, policies: &Policies, words: &Vocabulary, now: Timestamp) -> (Reload, Option<String>) {
-        match load(&self.path, words) {
-            Ok(loaded) => (policies.publish(loaded.policy, now), Some(loaded.canonical)),
-            Err(faults) => (policies.keep(faults), None),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const GOOD: &str = "agreements:\n  - id: a-b\n    title: t\n    platform: kuaishou\n    marketplace: jd\n    \
@@ -154,13 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn a_good_set_is_kept_until_a_good_one_replaces_it() {
+    fn a_change_is_seen_when_it_keeps_still_and_faults_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let words = Vocabulary::default();
-        let now = Timestamp::from_millis(1);
         write(folder.path(), "one.yaml", GOOD);
-        let policies = Arc::new(Policies::new(load(folder.path(), &words).unwrap().policy, now));
-        let first = policies.current().version();
+        let first = load(folder.path(), &words).unwrap().policy.version();
         let mut watched = Folder::new(folder.path());
         watched.taken();
         assert!(!watched.changed());
@@ -169,15 +159,13 @@ mod tests {
         assert!(!watched.changed(), "it may still be being written");
         assert!(watched.changed(), "it kept still");
         assert!(!watched.changed(), "once");
-        let (Reload::Kept(faults), None) = watched.reload(&policies, &words, now) else {
-            panic!("a bad set was taken")
-        };
+        let faults = load(folder.path(), &words).unwrap_err();
         assert!(faults[0].problem.contains("`a-b` is already used at"), "{faults:?}");
-        assert_eq!(policies.current().version(), first);
 
         write(folder.path(), "two.yaml", &GOOD.replace("a-b", "c-d"));
-        assert_eq!(watched.reload(&policies, &words, now).0, Reload::Switched);
-        assert_ne!(policies.current().version(), first);
+        assert_ne!(load(folder.path(), &words).unwrap().policy.version(), first);
+        let one = load(&folder.path().join("one.yaml"), &words).unwrap();
+        assert_eq!(one.policy.version(), first, "one file alone");
     }
 
     #[test]

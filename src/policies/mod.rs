@@ -2,9 +2,18 @@
 //!
 //! Every click reads it through [`Reader`], without a lock. Never decides (that is [`crate::domain::policy`]) and never
 //! lets half a change through: a set with any fault changes nothing.
+//!
+//! - [`yaml`], [`folder`]: what people write; [`canonical`]: its one form, whose hash is its version; [`emit`]: back again;
+//! - [`store`], [`sqlite`]: every version, and the pointer; [`diff`]: what differs between two;
+//! - [`publish`]: from what is written to what is in force, kills included.
 
 pub mod canonical;
+#[cfg(test)]
+mod conformance;
+pub mod diff;
+pub mod emit;
 pub mod folder;
+pub mod publish;
 pub mod sqlite;
 pub mod store;
 pub mod yaml;
@@ -17,6 +26,25 @@ use arc_swap::{ArcSwap, Cache};
 use crate::config::tree::Fault;
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::closed_list;
+
+closed_list! {
+    /// What became of a publish.
+    PublishResult {
+        /// Another version is in force.
+        Switched = "switched",
+        /// It was in force already.
+        Unchanged = "unchanged",
+        /// Something else was in force than thought.
+        Stale = "stale",
+        /// It was found wanting.
+        Refused = "refused",
+        /// The store failed.
+        Failed = "failed",
+        /// Another process switched, and this one followed.
+        Noticed = "noticed",
+    }
+}
 
 /// The handle on the policy in force. Cheap to share.
 #[derive(Debug)]
@@ -26,6 +54,7 @@ pub struct Policies {
     loaded_at: AtomicI64,
     failures: AtomicU64,
     unkept: AtomicU64,
+    publishes: [AtomicU64; PublishResult::ALL.len()],
 }
 
 /// What a reload did.
@@ -48,6 +77,7 @@ impl Policies {
             loaded_at: AtomicI64::new(now.micros()),
             failures: AtomicU64::new(0),
             unkept: AtomicU64::new(0),
+            publishes: Default::default(),
         }
     }
 
@@ -86,6 +116,16 @@ impl Policies {
     /// How many versions the store could not keep.
     pub fn unkept(&self) -> u64 {
         self.unkept.load(Ordering::Relaxed)
+    }
+
+    /// Counts a publish.
+    pub fn count(&self, result: PublishResult) {
+        self.publishes[result as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many publishes ended so.
+    pub fn publishes(&self, result: PublishResult) -> u64 {
+        self.publishes[result as usize].load(Ordering::Relaxed)
     }
 
     /// How many versions this process has put in force.

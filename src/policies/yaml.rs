@@ -1,9 +1,10 @@
-//! Agreement files: YAML to agreements, every fault of a run at once. Unknown keys are refused. Never decides.
+//! What people write of a policy, YAML or JSON, to agreements, defaults and kills: every fault of a run at once. Unknown
+//! keys are refused. Never decides.
 
 use std::collections::HashMap;
 
-use crate::config::tree::{Faults, Field, Table, from_yaml};
-use crate::domain::policy::{Agreement, Attribution, Conditions, Effect, PairDefault, Rollout, Step, StickTo};
+use crate::config::tree::{Faults, Field, Node, Table, from_yaml};
+use crate::domain::policy::{Agreement, Attribution, Conditions, Effect, Kill, PairDefault, Rollout, Step, StickTo};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -14,6 +15,8 @@ pub struct Written {
     pub agreements: Vec<Agreement>,
     /// Defaults of pairs.
     pub defaults: Vec<PairDefault>,
+    /// What is switched off; `None` where no file speaks of kills, so that those in force stay.
+    pub kills: Option<Vec<Kill>>,
     /// Some file lists its agreements or defaults, be the list empty.
     pub says_so: bool,
     /// Where each id was first seen.
@@ -26,16 +29,22 @@ const DEFAULT_WINDOW_DAYS: u16 = 15;
 impl Written {
     /// Reads one file into the set.
     pub fn read(&mut self, file: &str, text: &str, words: &Vocabulary, faults: &Faults) {
-        let Some(node) = from_yaml(file, text, faults) else { return };
-        let Some(root) = Table::root(file, &node, faults) else { return };
-        let (agreements, defaults) = (root.get("agreements"), root.get("defaults"));
-        if agreements.is_none() && defaults.is_none() {
+        if let Some(node) = from_yaml(file, text, faults) {
+            self.read_node(file, &node, words, faults);
+        }
+    }
+
+    /// Reads one tree into the set.
+    pub fn read_node(&mut self, file: &str, node: &Node, words: &Vocabulary, faults: &Faults) {
+        let Some(root) = Table::root(file, node, faults) else { return };
+        let (agreements, defaults, kills) = (root.get("agreements"), root.get("defaults"), root.get("kills"));
+        if agreements.is_none() && defaults.is_none() && kills.is_none() {
             root.fault("", "is empty: a file that is still being written? `agreements: []` says that none is meant");
         }
         self.says_so |= agreements.is_some() || defaults.is_some();
         for entry in agreements.and_then(|field| field.list()).unwrap_or_default() {
             let Some(table) = entry.table() else { continue };
-            if let Some(agreement) = self.agreement(file, table, words) {
+            if let Some(agreement) = self.agreement(table, words) {
                 self.agreements.push(agreement);
             }
         }
@@ -52,13 +61,25 @@ impl Written {
             }
             table.finish();
         }
+        for entry in kills.as_ref().and_then(|field| field.list()).unwrap_or_default() {
+            let Some(table) = entry.table() else { continue };
+            if let Some(kill) = kill(table, words) {
+                if self.kills.iter().flatten().any(|known| known.id == kill.id) {
+                    entry.fault(format!("`{}` is already used: keep one kill of this id", kill.id));
+                }
+                self.kills.get_or_insert_default().push(kill);
+            }
+        }
+        if kills.is_some() {
+            self.kills.get_or_insert_default();
+        }
         root.finish();
     }
 
-    fn agreement(&mut self, file: &str, table: Table<'_>, words: &Vocabulary) -> Option<Agreement> {
+    fn agreement(&mut self, table: Table<'_>, words: &Vocabulary) -> Option<Agreement> {
         let id = table.require("id").and_then(|field| field.parse(agreement_id));
         if let Some(id) = &id {
-            let place = format!("{file}:{}", table.line());
+            let place = table.place();
             if let Some(first) = self.places.get(&**id) {
                 table.fault("id", format!("`{id}` is already used at {first}: give each agreement its own id"));
             } else {
@@ -146,6 +167,54 @@ fn agreement_id(text: &str) -> Result<String, String> {
             Err(format!("`{shown}` is not an id: use 3 to 64 of a-z, 0-9 and -"))
         }
     }
+}
+
+/// The longest reason of a kill, in characters.
+pub const LONGEST_WHY: usize = 500;
+
+fn kill(table: Table<'_>, words: &Vocabulary) -> Option<Kill> {
+    let id = table.require("id").and_then(|field| field.parse(agreement_id));
+    let platform = table.get("platform").map(|field| platform(&field, words));
+    let marketplace = table.get("marketplace").map(|field| marketplace(&field, words));
+    let creator = table.get("creator").map(|field| field.text());
+    let shop = table.get("shop").map(|field| field.text());
+    if platform.is_none() && marketplace.is_none() && creator.is_none() && shop.is_none() {
+        table.fault("", "names nothing to switch off: add platform, marketplace, creator or shop");
+    }
+    let from = table.require("from").and_then(|field| field.parse(str::parse::<Timestamp>));
+    let until = table.require("until").and_then(|field| field.parse(str::parse::<Timestamp>));
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        table.fault("until", format!("{until} is not after `from` {from}: nothing would be switched off"));
+    }
+    let by = table.require("by").and_then(|field| field.text());
+    let why = table.require("why").and_then(|field| field.text());
+    if let Some(why) = why
+        && why.chars().count() > LONGEST_WHY
+    {
+        table.fault("why", format!("use at most {LONGEST_WHY} characters"));
+    }
+    table.finish();
+    // A subject that could not be read must not widen the kill to everything else it names.
+    fn read<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+        match field {
+            None => Some(None),
+            Some(None) => None,
+            Some(found) => Some(found),
+        }
+    }
+    Some(Kill {
+        id: id?.into(),
+        platform: read(platform)?,
+        marketplace: read(marketplace)?,
+        creator: read(creator)?.map(Box::from),
+        shop: read(shop)?.map(Box::from),
+        from: from?,
+        until: until?,
+        by: by?.into(),
+        why: why?.into(),
+    })
 }
 
 fn conditions(table: Table<'_>) -> Conditions {

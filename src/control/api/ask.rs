@@ -1,4 +1,4 @@
-//! Questions that change nothing: decisions, hops, the policy in force, and the description of the API itself.
+//! Questions that change nothing: decisions, hops, and the description of the API itself.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Api;
 use super::body::{JsonBody, Named};
@@ -19,7 +19,6 @@ use crate::control::problem::ApiError;
 use crate::domain::click_id::{BadClickId, ClickId};
 use crate::journal::export;
 use crate::journal::read;
-use crate::policies::canonical;
 
 /// The description of the API, OpenAPI 3.1.
 pub(super) const DESCRIPTION: &str = include_str!("../openapi.json");
@@ -47,7 +46,15 @@ pub(super) async fn decide(
     };
     let mut case = question.over(case);
     caller.may_ask(&mut case, &state.words)?;
-    Ok(Json(explain(&state.policies.current(), &state.words, &case, question.at)))
+    let mut explained = explain(&state.policies.current(), &state.words, &case, question.at);
+    // Who switched something off, and why, is between the platform and ops.
+    if matches!(caller.role, Role::Creator | Role::Merchant)
+        && let Some(kill) = explained.kill.as_mut().and_then(Value::as_object_mut)
+    {
+        kill.remove("by");
+        kill.remove("why");
+    }
+    Ok(Json(explained))
 }
 
 pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<Value>, ApiError> {
@@ -74,23 +81,6 @@ fn look_up(dir: &Path, id: ClickId, text: &str) -> Result<Option<Value>, ApiErro
     export::row_json(record.seq, &hop, text).map(Some).map_err(|error| unreadable(&error))
 }
 
-pub(super) async fn policies(State(api): State<Arc<Api>>, Extension(caller): Extension<Caller>) -> Json<Value> {
-    let state = &api.state;
-    let policy = state.policies.current();
-    let agreements: Vec<Value> = policy
-        .agreements()
-        .iter()
-        .filter(|agreement| caller.may_read_agreements(agreement.platform, &state.words))
-        .map(|agreement| canonical::describe(agreement, &state.words))
-        .collect();
-    Json(json!({
-        "version": policy.version().to_string(),
-        "epoch": state.policies.epoch(),
-        "loaded_at": state.policies.loaded_at(),
-        "agreements": agreements,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
@@ -100,13 +90,14 @@ mod tests {
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::clock::Clock;
+    use crate::config::settings::PolicySource;
     use crate::control::ControlState;
     use crate::control::keys::sqlite::SqliteKeyStore;
     use crate::domain::click_id::ClickKey;
-    use crate::domain::policy::PolicySet;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
-    use crate::policies::Policies;
+    use crate::policies::publish::{Publisher, Rules};
+    use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
     async fn one_look_up_too_many_is_told_to_come_back() {
@@ -114,9 +105,13 @@ mod tests {
         let file = folder.path().join("a.sqlite");
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
+        let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
+        let rules = Rules { source: PolicySource::Store, folder: folder.path().to_path_buf(), require_backtest: false };
+        let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
-            policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
+            policies: Arc::clone(publisher.policies()),
+            publisher: Arc::new(publisher),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             clock: Clock::System,
             words,

@@ -5,6 +5,7 @@
 mod ask;
 mod body;
 mod links;
+mod policies;
 mod query;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub enum Verb {
     Get,
     /// POST.
     Post,
+    /// PUT.
+    Put,
     /// PATCH.
     Patch,
     /// DELETE.
@@ -43,6 +46,7 @@ impl Verb {
         match self {
             Verb::Get => "get",
             Verb::Post => "post",
+            Verb::Put => "put",
             Verb::Patch => "patch",
             Verb::Delete => "delete",
         }
@@ -52,6 +56,7 @@ impl Verb {
         match self {
             Verb::Get => MethodFilter::GET,
             Verb::Post => MethodFilter::POST,
+            Verb::Put => MethodFilter::PUT,
             Verb::Patch => MethodFilter::PATCH,
             Verb::Delete => MethodFilter::DELETE,
         }
@@ -69,6 +74,14 @@ enum Action {
     Decide,
     FindHop,
     ShowPolicies,
+    PublishPolicy,
+    CheckPolicy,
+    ListVersions,
+    GetVersion,
+    DiffVersions,
+    ListKills,
+    Kill,
+    LiftKill,
     OpenApi,
 }
 
@@ -93,9 +106,10 @@ const fn route(verb: Verb, path: &'static str, action: Action, roles: &'static [
 const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
 const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
+const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 9] = [
+pub const ROUTES: [Route; 17] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -104,6 +118,14 @@ pub const ROUTES: [Route; 9] = [
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
+    route(Verb::Put, "/v1/policies", Action::PublishPolicy, OPS, "Publish a policy, or roll back to a kept version"),
+    route(Verb::Post, "/v1/policies/check", Action::CheckPolicy, OWNERS, "Say what publishing would do"),
+    route(Verb::Get, "/v1/policies/versions", Action::ListVersions, OWNERS, "List policy versions"),
+    route(Verb::Get, "/v1/policies/versions/{version}", Action::GetVersion, OWNERS, "Read a policy version"),
+    route(Verb::Get, "/v1/policies/diff", Action::DiffVersions, OWNERS, "Say what differs between two versions"),
+    route(Verb::Get, "/v1/policies/kills", Action::ListKills, OWNERS, "List kill switches"),
+    route(Verb::Post, "/v1/policies/kills", Action::Kill, OPS, "Switch something off at once"),
+    route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -141,7 +163,15 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::DisableLink => on(filter, links::disable),
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
-        Action::ShowPolicies => on(filter, ask::policies),
+        Action::ShowPolicies => on(filter, policies::show),
+        Action::PublishPolicy => on(filter, policies::publish),
+        Action::CheckPolicy => on(filter, policies::check),
+        Action::ListVersions => on(filter, policies::versions),
+        Action::GetVersion => on(filter, policies::version),
+        Action::DiffVersions => on(filter, policies::diff),
+        Action::ListKills => on(filter, policies::kills),
+        Action::Kill => on(filter, policies::kill),
+        Action::LiftKill => on(filter, policies::lift),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }
@@ -186,6 +216,8 @@ mod tests {
             ("LinkDraft", &crate::control::draft::FIELDS[..]),
             ("LinkChange", &crate::control::change::FIELDS),
             ("DecideRequest", &crate::control::decision::FIELDS),
+            ("PolicyDraft", &crate::control::policy::FIELDS),
+            ("KillDraft", &crate::control::kill::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]

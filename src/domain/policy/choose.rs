@@ -77,10 +77,7 @@ pub fn choice_until<'a>(
 ) -> Option<Timestamp> {
     let taken = |at| {
         let choice = choose(policy, own, others.iter().copied(), at, |_| {});
-        choice
-            .decision
-            .is_allow()
-            .then(|| (choice.alternate, choice.decision.agreement().map(|agreement| &agreement.id)))
+        choice.decision.is_allow().then(|| (choice.alternate, choice.decision.rule_id()))
     };
     let platform = own.platform?;
     let now = taken(at);
@@ -88,6 +85,7 @@ pub fn choice_until<'a>(
     let mut boundaries: Vec<Timestamp> = marketplaces
         .filter_map(|marketplace| policy.pair(platform, marketplace))
         .flat_map(|pair| pair.boundaries.iter().copied())
+        .chain(policy.kills().iter().flat_map(|kill| [kill.from, kill.until]))
         .filter(|boundary| *boundary > at)
         .collect();
     boundaries.sort_unstable();

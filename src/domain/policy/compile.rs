@@ -7,6 +7,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 
 use super::agreement::{Agreement, Default as PairDefault, Effect};
+use super::kill::Kill;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -30,12 +31,21 @@ impl std::fmt::Display for Version {
     }
 }
 
+impl Version {
+    /// All 64 hex digits.
+    pub fn full(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// A compiled policy: one immutable version, swapped whole.
 #[derive(Debug)]
 pub struct PolicySet {
     version: Version,
     /// In winning order: the first that matches decides.
     agreements: Vec<Agreement>,
+    defaults: Vec<PairDefault>,
+    kills: Vec<Kill>,
     /// `platform × MOST + marketplace`.
     pairs: Vec<Option<Box<Pair>>>,
 }
@@ -286,7 +296,14 @@ impl PolicySet {
                     .then(|| Box::new(Pair::build(rules, &agreements, allow_by_default)))
             })
             .collect();
-        PolicySet { version, agreements, pairs }
+        PolicySet { version, agreements, defaults: defaults.to_vec(), kills: Vec::new(), pairs }
+    }
+
+    /// The same set with these kills before every agreement.
+    #[must_use]
+    pub fn with_kills(mut self, kills: Vec<Kill>) -> Self {
+        self.kills = kills;
+        self
     }
 
     /// A policy without agreements: refuses everything.
@@ -304,12 +321,23 @@ impl PolicySet {
         &self.agreements
     }
 
-    /// The first instant after `at` at which any agreement begins, ends or widens.
+    /// What happens where no agreement speaks, pair by pair.
+    pub fn defaults(&self) -> &[PairDefault] {
+        &self.defaults
+    }
+
+    /// What is switched off, ended kills included.
+    pub fn kills(&self) -> &[Kill] {
+        &self.kills
+    }
+
+    /// The first instant after `at` at which any agreement or kill begins, ends or widens.
     pub fn next_boundary(&self, at: Timestamp) -> Option<Timestamp> {
         self.pairs
             .iter()
             .flatten()
             .filter_map(|pair| pair.boundaries.get(pair.boundaries.partition_point(|b| *b <= at)).copied())
+            .chain(self.kills.iter().flat_map(|kill| [kill.from, kill.until]).filter(|boundary| *boundary > at))
             .min()
     }
 

@@ -4,6 +4,7 @@
 use super::Reason;
 use super::agreement::{Agreement, Effect, StickTo};
 use super::compile::{OfEffect, Pair, PolicySet, SURFACE_UNKNOWN};
+use super::kill::Kill;
 use super::nearest;
 use super::rollout;
 use crate::domain::time::Timestamp;
@@ -71,6 +72,8 @@ pub struct Refusal<'p> {
     pub agreement: Option<&'p Agreement>,
     /// The rollout bucket, where that agreement opens in stages.
     pub bucket: Option<u16>,
+    /// The kill, where one stopped the click; no agreement was asked then.
+    pub kill: Option<&'p Kill>,
 }
 
 /// What was decided.
@@ -100,6 +103,19 @@ impl<'p> Decision<'p> {
         }
     }
 
+    /// The kill that stopped it.
+    pub fn kill(&self) -> Option<&'p Kill> {
+        match self {
+            Decision::Allow(_) => None,
+            Decision::Refuse(refusal) => refusal.kill,
+        }
+    }
+
+    /// What a hop records as its agreement: the id of the agreement that decided or came nearest, or of the kill.
+    pub fn rule_id(&self) -> Option<&'p str> {
+        self.kill().map(|kill| &*kill.id).or(self.agreement().map(|agreement| &*agreement.id))
+    }
+
     /// The rollout bucket, where one was asked.
     pub fn bucket(&self) -> Option<u16> {
         match self {
@@ -116,15 +132,24 @@ impl<'p> Decision<'p> {
 
 /// Decides a click at `at`.
 ///
-/// Only agreements in force count; any matching deny refuses; else the matching allow with the highest (priority, number
+/// A kill in force that names what is known of the click refuses first. Only agreements in force count; any matching deny refuses; else the matching allow with the highest (priority, number
 /// of conditions, later `from`, id) decides; else the pair's default, which is to refuse.
 pub fn decide<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> Decision<'p> {
+    if let Some(kill) = policy.kills().iter().find(|kill| kill.stops(facts, at)) {
+        return Decision::Refuse(Refusal {
+            reason: Reason::KillSwitch,
+            agreement: None,
+            bucket: None,
+            kill: Some(kill),
+        });
+    }
     let Some(pair) = facts.platform.and_then(|platform| policy.pair(platform, facts.marketplace)) else {
-        return Decision::Refuse(Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None });
+        return Decision::Refuse(Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None, kill: None });
     };
     let matching = Matching::new(pair, facts, at);
     if let Some((agreement, bucket)) = matching.first(policy, &pair.denies, facts, at) {
-        return Decision::Refuse(Refusal { reason: Reason::DeniedByAgreement, agreement: Some(agreement), bucket });
+        let reason = Reason::DeniedByAgreement;
+        return Decision::Refuse(Refusal { reason, agreement: Some(agreement), bucket, kill: None });
     }
     if let Some((agreement, bucket)) = matching.first(policy, &pair.allows, facts, at) {
         return Decision::Allow(Permit { agreement: Some(agreement), bucket });

@@ -7,6 +7,7 @@ use super::agreement::{Agreement, Effect};
 use super::choose::choice_until;
 use super::compile::PolicySet;
 use super::decide::{Decision, Facts, decide};
+use super::kill::Kill;
 use super::nearest::{Dimension, holds};
 use crate::domain::time::Timestamp;
 
@@ -43,6 +44,8 @@ pub struct Explanation<'p> {
     pub decision: Decision<'p>,
     /// Until when it holds for the same facts; `None` for good.
     pub valid_until: Option<Timestamp>,
+    /// The kill that stopped it; the trace says what the agreements would have said.
+    pub kill: Option<&'p Kill>,
     /// Every agreement between the two, in winning order.
     pub trace: Vec<Looked>,
 }
@@ -71,7 +74,8 @@ pub fn explain<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> E
             }
         })
         .collect();
-    Explanation { decision: decide(policy, facts, at), valid_until: valid_until(policy, facts, at), trace }
+    let decision = decide(policy, facts, at);
+    Explanation { decision, valid_until: valid_until(policy, facts, at), kill: decision.kill(), trace }
 }
 
 /// The next instant at which the outcome changes, or another agreement's terms apply, for the same facts; `None` when

@@ -8,13 +8,15 @@
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@choose`]: which of a link's landings a click takes;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
-//! - [`rollout`]: who is in a staged opening.
+//! - [`rollout`]: who is in a staged opening;
+//! - [`kill`]: what is switched off for the moment, before any agreement.
 
 pub mod agreement;
 pub mod choose;
 pub mod compile;
 pub mod decide;
 pub mod explain;
+pub mod kill;
 pub mod nearest;
 pub mod rollout;
 
@@ -23,6 +25,7 @@ pub use choose::{Choice, choice_until, choose};
 pub use compile::{PolicySet, Version};
 pub use decide::{Decision, Facts, Permit, Refusal, decide};
 pub use explain::{Explanation, explain, valid_until};
+pub use kill::Kill;
 
 use super::vocabulary::closed_list;
 

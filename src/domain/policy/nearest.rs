@@ -125,13 +125,14 @@ pub(super) fn refusal<'p>(
         .filter(|(distance, _)| distance.failed == 1)
         .or_else(|| nearest_of_pair(policy, matching, facts, at, false));
     let Some((distance, rule)) = nearest else {
-        return Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None };
+        return Refusal { reason: Reason::NoAgreement, agreement: None, bucket: None, kill: None };
     };
     let (dimension, agreement) = (Dimension::ALL[distance.first.0], policy.agreement(matching.pair.rules[rule]));
     Refusal {
         reason: dimension.reason(agreement, at),
         agreement: Some(agreement),
         bucket: if dimension == Dimension::Rollout { in_rollout(agreement, facts, at).1 } else { None },
+        kill: None,
     }
 }
 

@@ -1,0 +1,687 @@
+//! Publishing: from what somebody wrote to the version in force. One way for the API, the command line and a watched folder:
+//! check → look for what reads badly → show what differs → keep → switch the pointer → switch memory.
+//!
+//! The store's pointer is the truth; memory follows it, in the order of its switches and never back. Never edits a
+//! version: a change is another version, and so is a kill.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Mutex as Turn;
+
+use super::canonical;
+use super::diff::Diff;
+use super::folder::{self, Loaded};
+use super::store::{Expected, NewSwitch, NewVersion, Pointed, PolicyStore, StoreError, StoredPolicy, Switch};
+use super::yaml::Written;
+use super::{Policies, PublishResult, Reload};
+use crate::config::settings::PolicySource;
+use crate::config::tree::{Fault, Faults, from_json};
+use crate::domain::policy::{Kill, PolicySet};
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{Vocabulary, closed_list};
+
+/// The most kills that can be in force at once: each costs every click a look.
+pub const MOST_KILLS: usize = 100;
+/// How often a kill or a folder is tried again when somebody else switched in between.
+const TRIES: usize = 32;
+
+/// How publishing is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Who is right when the folder and the store differ.
+    pub source: PolicySource,
+    /// The folder of agreement files.
+    pub folder: PathBuf,
+    /// Whether a version must have been run over recorded hops.
+    pub require_backtest: bool,
+}
+
+closed_list! {
+    /// How much a finding weighs.
+    Severity {
+        /// Stops a publish unless it is let through by name.
+        Error = "error",
+        /// Is shown.
+        Warning = "warning",
+    }
+}
+
+/// Something that is allowed and reads like a mistake.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// How much it weighs.
+    pub severity: Severity,
+    /// Its stable name.
+    pub kind: String,
+    /// The agreements it is about.
+    pub agreements: Vec<String>,
+    /// One sentence, with the mend.
+    pub message: String,
+}
+
+/// Why a version did not come into force. Nothing was changed, but for versions that were kept.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// Another version is in force than the caller thinks.
+    #[error("another version is in force: {}. Look at what differs, then publish against that one",
+        .current.as_ref().map_or("none", |switch| &switch.version))]
+    Stale {
+        /// What is in force.
+        current: Option<Switch>,
+    },
+    /// Findings that weigh as errors.
+    #[error("{} finding(s) stop this publish: mend them, or let them through with allow_lint_errors", .0.len())]
+    Findings(Vec<Finding>),
+    /// The version must be run over recorded hops first.
+    #[error(
+        "version {0} is kept, and must be run over recorded hops before it is published ([policies] \
+        require_backtest): run `hopgate policy backtest --version {0}`, then publish that version"
+    )]
+    NotBacktested(String),
+    /// The folder decides.
+    #[error("the settings say [policies] source = \"folder\": change the files there, or set source = \"store\"")]
+    FolderDecides,
+    /// No policy was ever put in force.
+    #[error("no policy is in force yet: start `hopgate serve` once, or publish one")]
+    NothingInForce,
+    /// No such kill.
+    #[error("no kill has the id `{0}`: see `hopgate policy kills`")]
+    UnknownKill(String),
+    /// Over [`MOST_KILLS`].
+    #[error(
+        "{MOST_KILLS} kills are in force, and that is the most: lift some, or name a platform or marketplace as a whole"
+    )]
+    TooManyKills,
+    /// A kept version that this build cannot read.
+    #[error("version {version} cannot be read: {}", .faults.iter().map(|fault| &*fault.problem).collect::<Vec<_>>().join("; "))]
+    Unreadable {
+        /// Which.
+        version: String,
+        /// Why.
+        faults: Vec<Fault>,
+    },
+    /// Others switched in between, again and again.
+    #[error("others are publishing without pause: try again")]
+    Busy,
+    /// A fault of this program.
+    #[error("publishing broke off: {0}")]
+    Broken(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why there is no policy to start with.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartFault {
+    /// The agreement files, or the version in force, have faults.
+    #[error("{} fault(s) in policies", .0.len())]
+    Faults(Vec<Fault>),
+    /// The version in force is not there, or is not what it was.
+    #[error(
+        "policy version {version} is in force but cannot be used: {what}. Restore the database from a backup, or set \
+        [policies] source = \"folder\" to go by the files"
+    )]
+    Unusable {
+        /// Which.
+        version: String,
+        /// Why.
+        what: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What somebody wants in force.
+#[derive(Debug)]
+pub enum Proposal {
+    /// What was written, checked. Kills in force stay unless it speaks of kills.
+    Written(Written),
+    /// A kept version, by its first digits: roll back. Kills in force stay unless it is to be taken exactly.
+    Kept {
+        /// Its first digits.
+        version: String,
+        /// With its own kills instead of those in force.
+        exact: bool,
+    },
+}
+
+/// A proposal with everything that is to be known before it is published.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What would come into force.
+    pub candidate: Loaded,
+    /// What differs from the version in force.
+    pub diff: Diff,
+    /// What reads like a mistake.
+    pub findings: Vec<Finding>,
+    /// What is in force now.
+    pub current: Option<Switch>,
+    /// The same without kills: what is kept and run over recorded hops.
+    base: Loaded,
+    /// The kept version it was taken from.
+    origin: Option<StoredPolicy>,
+}
+
+/// A publish as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Who.
+    pub by: String,
+    /// What for.
+    pub note: String,
+    /// The version that must be in force; none: the one it was prepared against.
+    pub if_match: Option<String>,
+    /// Let findings that weigh as errors through.
+    pub allow_findings: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    /// Whether anything was switched: publishing what is in force changes nothing.
+    pub switched: bool,
+    /// What is in force.
+    pub switch: Switch,
+    /// What was in force before.
+    pub previous: Option<String>,
+}
+
+/// The one who puts versions in force in this process.
+pub struct Publisher {
+    policies: Arc<Policies>,
+    store: Arc<dyn PolicyStore>,
+    words: Arc<Vocabulary>,
+    rules: Rules,
+    /// The number of the switch that memory follows; held while memory is switched.
+    turn: Turn<i64>,
+    last: Mutex<Option<Switch>>,
+}
+
+impl Publisher {
+    /// Finds out what is in force, and imports the folder into a store that never had a policy; in folder mode, publishes
+    /// the folder.
+    ///
+    /// # Errors
+    /// [`StartFault`]: nothing is ever taken in place of what should be in force.
+    pub async fn start(
+        store: Arc<dyn PolicyStore>,
+        words: Arc<Vocabulary>,
+        rules: Rules,
+        now: Timestamp,
+    ) -> Result<Self, StartFault> {
+        match rules.source {
+            PolicySource::Store => loop {
+                if let Some(found) = Self::attach(Arc::clone(&store), Arc::clone(&words), rules.clone(), now).await? {
+                    return Ok(found);
+                }
+                let loaded = folder::load(&rules.folder, &words).map_err(StartFault::Faults)?;
+                let note = format!("imported from {}", rules.folder.display());
+                // Another process may do the same at once: then its import counts.
+                drop(put(&*store, &loaded, Expected::Nothing, "import", &note, now).await?);
+            },
+            PolicySource::Folder => Self::start_from_folder(store, words, rules, now).await,
+        }
+    }
+
+    async fn start_from_folder(
+        store: Arc<dyn PolicyStore>,
+        words: Arc<Vocabulary>,
+        rules: Rules,
+        now: Timestamp,
+    ) -> Result<Self, StartFault> {
+        let mut written = folder::read(&rules.folder, &words).map_err(StartFault::Faults)?;
+        let last = store.in_force().await?;
+        if let (None, Some(last)) = (&written.kills, &last)
+            && let Some(stored) = store.get(&last.version).await?
+        {
+            // Of what was in force only the kills matter here: its agreements may be such as this build cannot read.
+            let unusable = |what: String| StartFault::Unusable { version: last.version.clone(), what };
+            written.kills = Some(kills_of(&stored, &words, now).map_err(unusable)?);
+        }
+        let Written { agreements, defaults, kills, .. } = written;
+        let loaded = canonical::compile(agreements, &defaults, kills.unwrap_or_default(), &words);
+        let kept = put(&*store, &loaded, Expected::Anything, "folder", "", now).await;
+        let policies = Arc::new(Policies::new(loaded.policy, now));
+        let last = match kept {
+            Ok(Pointed::Switched(switch) | Pointed::Unchanged(switch)) => Some(switch),
+            Ok(Pointed::Conflict { current }) => current,
+            Err(error) => {
+                policies.note_unkept();
+                tracing::error!(%error, "the policy version in force could not be kept");
+                last
+            }
+        };
+        Ok(Self::following(policies, store, words, rules, last))
+    }
+
+    /// Finds out what is in force and changes nothing; `None` when nothing ever was.
+    ///
+    /// # Errors
+    /// [`StartFault`].
+    pub async fn attach(
+        store: Arc<dyn PolicyStore>,
+        words: Arc<Vocabulary>,
+        rules: Rules,
+        now: Timestamp,
+    ) -> Result<Option<Self>, StartFault> {
+        let Some(last) = store.in_force().await? else { return Ok(None) };
+        let version = last.version.clone();
+        let unusable = |what: String| StartFault::Unusable { version: version.clone(), what };
+        let Some(stored) = store.get(&version).await? else {
+            return Err(unusable("it is not in the store".to_owned()));
+        };
+        if !canonical::version(&stored.canonical).full().starts_with(&version) {
+            return Err(unusable("its kept text was altered".to_owned()));
+        }
+        let policy = canonical::read(&version, &stored.canonical, &words).map_err(StartFault::Faults)?;
+        let policies = Arc::new(Policies::new(policy, now));
+        Ok(Some(Self::following(policies, store, words, rules, Some(last))))
+    }
+
+    /// One that follows a store without a policy in force: for the first publish.
+    pub fn empty(store: Arc<dyn PolicyStore>, words: Arc<Vocabulary>, rules: Rules, now: Timestamp) -> Self {
+        Self::following(Arc::new(Policies::new(PolicySet::empty(), now)), store, words, rules, None)
+    }
+
+    fn following(
+        policies: Arc<Policies>,
+        store: Arc<dyn PolicyStore>,
+        words: Arc<Vocabulary>,
+        rules: Rules,
+        last: Option<Switch>,
+    ) -> Self {
+        let number = last.as_ref().map_or(0, |last| last.number);
+        Publisher { policies, store, words, rules, turn: Turn::new(number), last: Mutex::new(last) }
+    }
+
+    /// The version in force, as clicks read it.
+    pub fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// The store of versions.
+    pub fn store(&self) -> &Arc<dyn PolicyStore> {
+        &self.store
+    }
+
+    /// How publishing is done.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The switch that memory follows.
+    pub fn in_force(&self) -> Option<Switch> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The switch memory follows and its set. In this order: where a switch comes in between, the set is the newer one, and
+    /// whoever then expects the older version in force is refused, instead of losing what the switch brought.
+    fn snapshot(&self) -> (Option<Switch>, Arc<PolicySet>) {
+        let last = self.in_force();
+        (last, self.policies.current())
+    }
+
+    /// Follows the store's pointer, wherever it was moved from. What cannot be read changes nothing and is counted.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed.
+    pub async fn sync(&self, now: Timestamp) -> Result<Reload, StoreError> {
+        let mut number = self.turn.lock().await;
+        let Some(last) = self.store.in_force().await?.filter(|last| last.number > *number) else {
+            return Ok(Reload::Unchanged);
+        };
+        let stored = self.store.get(&last.version).await?;
+        let (version, words) = (last.version.clone(), Arc::clone(&self.words));
+        let read = move || match stored {
+            Some(stored) => canonical::read(&version, &stored.canonical, &words),
+            None => {
+                let faults = Faults::default();
+                faults.add(&format!("policy version {version}"), 0, "", "is in force but not in the store");
+                Err(faults.into_found())
+            }
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(policy)) => {
+                *number = last.number;
+                let reload = self.policies.publish(policy, now);
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+                self.policies.count(PublishResult::Noticed);
+                Ok(reload)
+            }
+            Ok(Err(faults)) => Ok(self.policies.keep(faults)),
+            Err(error) => Err(StoreError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Puts what was just switched to in memory, unless memory is further already.
+    async fn apply(&self, switch: &Switch, policy: PolicySet, now: Timestamp) -> Reload {
+        let mut number = self.turn.lock().await;
+        if switch.number <= *number {
+            return Reload::Unchanged;
+        }
+        *number = switch.number;
+        let reload = self.policies.publish(policy, now);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch.clone());
+        reload
+    }
+
+    /// Checks a proposal against what is in force. Changes nothing.
+    ///
+    /// # Errors
+    /// [`PublishError::Unreadable`] and [`PublishError::Store`].
+    pub async fn prepare(&self, proposal: Proposal, now: Timestamp) -> Result<Prepared, PublishError> {
+        self.sync(now).await?;
+        let (last, set) = self.snapshot();
+        let origin = match &proposal {
+            Proposal::Written(_) => None,
+            Proposal::Kept { version, .. } => {
+                let found = self.store.get(version).await?;
+                Some(found.ok_or_else(|| StoreError::Unknown(version.clone()))?)
+            }
+        };
+        let words = Arc::clone(&self.words);
+        let work = move || prepare(proposal, origin, &set, last, &words, now);
+        tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?
+    }
+
+    /// Publishes what was prepared: keeps it, then switches.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish(&self, prepared: Prepared, request: Request) -> Result<Published, PublishError> {
+        let published = self.try_publish(prepared, request).await;
+        self.policies.count(match &published {
+            Ok(Published { switched: true, .. }) => PublishResult::Switched,
+            Ok(_) => PublishResult::Unchanged,
+            Err(PublishError::Stale { .. } | PublishError::Busy) => PublishResult::Stale,
+            Err(PublishError::Store(_) | PublishError::Broken(_)) => PublishResult::Failed,
+            Err(_) => PublishResult::Refused,
+        });
+        published
+    }
+
+    async fn try_publish(&self, prepared: Prepared, request: Request) -> Result<Published, PublishError> {
+        if self.rules.source == PolicySource::Folder {
+            return Err(PublishError::FolderDecides);
+        }
+        let current = prepared.current.clone();
+        if let Some(wanted) = &request.if_match
+            && !current.as_ref().is_some_and(|switch| names(wanted, &switch.version, &self.policies.current()))
+        {
+            return Err(PublishError::Stale { current });
+        }
+        let grave: Vec<Finding> =
+            prepared.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
+        if !grave.is_empty() && !request.allow_findings {
+            return Err(PublishError::Findings(grave));
+        }
+        if self.rules.require_backtest {
+            self.backtested(&prepared, &request).await?;
+        }
+        let expected = current.as_ref().map_or(Expected::Nothing, |switch| Expected::Version(switch.version.clone()));
+        let candidate = prepared.candidate;
+        let Request { by, note, at, .. } = request;
+        let (switch, switched) = match put(&*self.store, &candidate, expected, &by, &note, at).await? {
+            Pointed::Switched(switch) => (switch, true),
+            Pointed::Unchanged(switch) => (switch, false),
+            Pointed::Conflict { current } => return Err(PublishError::Stale { current }),
+        };
+        self.apply(&switch, candidate.policy, at).await;
+        Ok(Published { switched, switch, previous: current.map(|switch| switch.version) })
+    }
+
+    /// Whether the version was run over recorded hops, or was in force before: rolling back does not wait. Otherwise it
+    /// is kept, so that it can be run.
+    async fn backtested(&self, prepared: &Prepared, request: &Request) -> Result<(), PublishError> {
+        let base = prepared.base.policy.version();
+        let mut known: Vec<StoredPolicy> = prepared.origin.iter().cloned().collect();
+        for version in [prepared.candidate.policy.version(), base] {
+            known.extend(self.store.get(&version.full()).await?);
+        }
+        if known.iter().any(|stored| stored.info.backtested_at.is_some() || stored.info.since.is_some()) {
+            return Ok(());
+        }
+        self.store.keep(new_version(&prepared.base, &request.by, &request.note, request.at)).await?;
+        Err(PublishError::NotBacktested(base.to_string()))
+    }
+
+    /// Switches something off, at once: a version of its own that needs no more check than its fields.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was changed then.
+    pub async fn kill(&self, kill: &Kill, at: Timestamp) -> Result<Switch, PublishError> {
+        let note = format!("kill {}: {}", kill.id, kill.why);
+        self.change_kills(&kill.by, &note, at, |kills| {
+            if kills.len() >= MOST_KILLS {
+                return Err(PublishError::TooManyKills);
+            }
+            if !kills.iter().any(|known| known.id == kill.id) {
+                kills.push(kill.clone());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lifts a kill before its end.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was changed then.
+    pub async fn lift(&self, id: &str, by: &str, at: Timestamp) -> Result<Switch, PublishError> {
+        self.change_kills(by, &format!("lift {id}"), at, |kills| {
+            let before = kills.len();
+            kills.retain(|kill| &*kill.id != id);
+            if kills.len() == before { Err(PublishError::UnknownKill(id.to_owned())) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn change_kills(
+        &self,
+        by: &str,
+        note: &str,
+        at: Timestamp,
+        change: impl Fn(&mut Vec<Kill>) -> Result<(), PublishError>,
+    ) -> Result<Switch, PublishError> {
+        for _ in 0..TRIES {
+            self.sync(at).await?;
+            let (Some(last), set) = self.snapshot() else { return Err(PublishError::NothingInForce) };
+            let mut kills = live(&set, at);
+            if let Err(error) = change(&mut kills) {
+                self.policies.count(PublishResult::Refused);
+                return Err(error);
+            }
+            let words = Arc::clone(&self.words);
+            let work = move || canonical::compile(set.agreements().to_vec(), set.defaults(), kills, &words);
+            let loaded =
+                tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?;
+            let expected = Expected::Version(last.version.clone());
+            match put(&*self.store, &loaded, expected, by, note, at).await {
+                Ok(Pointed::Switched(switch)) => {
+                    self.apply(&switch, loaded.policy, at).await;
+                    self.policies.count(PublishResult::Switched);
+                    return Ok(switch);
+                }
+                Ok(Pointed::Unchanged(switch)) => {
+                    self.policies.count(PublishResult::Unchanged);
+                    return Ok(switch);
+                }
+                Ok(Pointed::Conflict { .. }) => {}
+                Err(error) => {
+                    self.policies.count(PublishResult::Failed);
+                    return Err(error.into());
+                }
+            }
+        }
+        self.policies.count(PublishResult::Stale);
+        Err(PublishError::Busy)
+    }
+
+    /// Publishes the folder, in folder mode; otherwise follows the pointer. A set with a fault, or a version that cannot
+    /// be read, changes nothing. A store that fails is no reason not to serve under a folder's version: it is put in
+    /// force and counted as unkept, and the error comes with it so that the caller tries again.
+    pub async fn reload(&self, now: Timestamp) -> (Reload, Option<StoreError>) {
+        let followed = self.sync(now).await;
+        if self.rules.source == PolicySource::Store {
+            return match followed {
+                Ok(reload) => (reload, None),
+                Err(error) => (Reload::Unchanged, Some(error)),
+            };
+        }
+        for _ in 0..TRIES {
+            let (last, set) = self.snapshot();
+            let (path, words) = (self.rules.folder.clone(), Arc::clone(&self.words));
+            let work = move || {
+                let mut written = folder::read(&path, &words)?;
+                let kills = written.kills.take().unwrap_or_else(|| live(&set, now));
+                Ok(canonical::compile(written.agreements, &written.defaults, kills, &words))
+            };
+            let loaded = match tokio::task::spawn_blocking(work).await {
+                Ok(Ok(loaded)) => loaded,
+                Ok(Err(faults)) => return (self.policies.keep(faults), None),
+                Err(error) => return (Reload::Unchanged, Some(StoreError::Unavailable(error.to_string()))),
+            };
+            let expected = last.map_or(Expected::Nothing, |last| Expected::Version(last.version));
+            match put(&*self.store, &loaded, expected, "folder", "", now).await {
+                Ok(Pointed::Switched(switch)) => {
+                    self.policies.count(PublishResult::Switched);
+                    return (self.apply(&switch, loaded.policy, now).await, None);
+                }
+                // In the store already; memory may have gone its own way while the store failed.
+                Ok(Pointed::Unchanged(_)) => return (self.policies.publish(loaded.policy, now), None),
+                Ok(Pointed::Conflict { .. }) => drop(self.sync(now).await),
+                Err(error) => {
+                    self.policies.count(PublishResult::Failed);
+                    let reload = self.policies.publish(loaded.policy, now);
+                    if reload == Reload::Switched {
+                        self.policies.note_unkept();
+                    }
+                    return (reload, Some(error));
+                }
+            }
+        }
+        (Reload::Unchanged, Some(StoreError::Unavailable(PublishError::Busy.to_string())))
+    }
+
+    /// In store mode: how the folder differs from what is in force, kills left out. Faults of the folder are a difference.
+    pub fn folder_differs(&self) -> Option<String> {
+        if self.rules.source == PolicySource::Folder {
+            return None;
+        }
+        let path = self.rules.folder.display();
+        match folder::load(&self.rules.folder, &self.words) {
+            Err(faults) => Some(format!("{path} has {} fault(s): see `hopgate check`", faults.len())),
+            Ok(loaded) => {
+                let set = self.policies.current();
+                let same = canonical::canonical(set.agreements(), set.defaults(), &self.words)
+                    == canonical::canonical(loaded.policy.agreements(), loaded.policy.defaults(), &self.words);
+                (!same).then(|| format!("{path} says something else than the version in force"))
+            }
+        }
+    }
+}
+
+/// Whether `wanted`, as a caller gives it, names the version in force.
+fn names(wanted: &str, short: &str, set: &PolicySet) -> bool {
+    let full = set.version().full();
+    let full = if full.starts_with(short) { &*full } else { short };
+    Expected::Version(wanted.to_ascii_lowercase()).is_met(Some(full))
+}
+
+/// Kills that have not ended.
+fn live(set: &PolicySet, now: Timestamp) -> Vec<Kill> {
+    set.kills().iter().filter(|kill| kill.until > now).cloned().collect()
+}
+
+/// The kills of a kept version that have not ended, whatever its agreements look like.
+fn kills_of(stored: &StoredPolicy, words: &Vocabulary, now: Timestamp) -> Result<Vec<Kill>, String> {
+    let value: Value = serde_json::from_str(&stored.canonical).map_err(|error| error.to_string())?;
+    let Some(kills) = value.get("kills") else { return Ok(Vec::new()) };
+    let (faults, mut written) = (Faults::default(), Written::default());
+    written.read_node("kills", &from_json(&serde_json::json!({ "kills": kills })), words, &faults);
+    match faults.into_found().first() {
+        Some(fault) => Err(format!("its kills have a fault: {fault}")),
+        None => Ok(written.kills.unwrap_or_default().into_iter().filter(|kill| kill.until > now).collect()),
+    }
+}
+
+fn prepare(
+    proposal: Proposal,
+    origin: Option<StoredPolicy>,
+    current: &PolicySet,
+    last: Option<Switch>,
+    words: &Vocabulary,
+    now: Timestamp,
+) -> Result<Prepared, PublishError> {
+    let (agreements, defaults, kills) = match (proposal, &origin) {
+        (Proposal::Kept { version, exact }, Some(stored)) => {
+            let read = canonical::read(&stored.version, &stored.canonical, words);
+            let set = read.map_err(|faults| PublishError::Unreadable { version, faults })?;
+            // Its own kills where they come to the same: then what comes into force is that very version.
+            let own = exact || live(&set, now) == live(current, now);
+            let kills = if own { set.kills().to_vec() } else { live(current, now) };
+            (set.agreements().to_vec(), set.defaults().to_vec(), kills)
+        }
+        (Proposal::Kept { version, .. }, None) => return Err(StoreError::Unknown(version).into()),
+        (Proposal::Written(written), _) => {
+            let kills = written.kills.unwrap_or_else(|| live(current, now));
+            (written.agreements, written.defaults, kills)
+        }
+    };
+    let base = canonical::compile(agreements.clone(), &defaults, Vec::new(), words);
+    let candidate = canonical::compile(agreements, &defaults, kills, words);
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let before = last.as_ref().map_or(Value::Null, |_| value(&canonical::of(current, words)));
+    let diff = Diff::between(&before, &value(&candidate.canonical))
+        .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
+    // Of the agreements alone: what is switched off for the moment hides nothing of them.
+    let findings = findings(&base.policy, last.as_ref().map(|_| current));
+    Ok(Prepared { candidate, diff, findings, current: last, base, origin })
+}
+
+/// Everything that reads like a mistake in a candidate: the one place where findings are added.
+fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if candidate.agreements().is_empty() && current.is_some_and(|current| !current.agreements().is_empty()) {
+        found.push(Finding {
+            severity: Severity::Error,
+            kind: "closes_everything".to_owned(),
+            agreements: Vec::new(),
+            message: "has no agreement at all, which refuses every click: publish a kill where that is meant"
+                .to_owned(),
+        });
+    }
+    found
+}
+
+fn new_version(loaded: &Loaded, author: &str, note: &str, at: Timestamp) -> NewVersion {
+    NewVersion {
+        version: loaded.policy.version(),
+        canonical: loaded.canonical.clone(),
+        author: author.to_owned(),
+        note: note.to_owned(),
+        at,
+        agreements: loaded.policy.agreements().len(),
+    }
+}
+
+/// Keeps a version and switches to it.
+async fn put(
+    store: &dyn PolicyStore,
+    loaded: &Loaded,
+    expected: Expected,
+    by: &str,
+    note: &str,
+    at: Timestamp,
+) -> Result<Pointed, StoreError> {
+    store.keep(new_version(loaded, by, note, at)).await?;
+    let switch = NewSwitch { version: loaded.policy.version(), expected, by: by.to_owned(), note: note.to_owned(), at };
+    store.point_to(switch).await
+}
