@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::config::tree::{Faults, Field, Table, from_yaml};
+use crate::domain::hop::Outcome;
 use crate::domain::policy::{Agreement, Attribution, Conditions, Effect, PairDefault, Rollout, Step, StickTo};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
@@ -43,7 +44,11 @@ impl Written {
             let Some(table) = entry.table() else { continue };
             let platform = table.require("platform").and_then(|field| platform(&field, words));
             let marketplace = table.require("marketplace").and_then(|field| marketplace(&field, words));
-            let outcome = table.require("outcome").and_then(|field| field.one_of(Effect::parse, &Effect::names()));
+            let outcome = table.require("outcome").and_then(|field| field.one_of(Outcome::parse, &Outcome::names()));
+            let outcome = outcome.map(|outcome| match outcome {
+                Outcome::Allow => Effect::Allow,
+                Outcome::Deny => Effect::Deny,
+            });
             if let (Some(platform), Some(marketplace), Some(outcome)) = (platform, marketplace, outcome) {
                 if self.defaults.iter().any(|known| known.platform == platform && known.marketplace == marketplace) {
                     table.fault("", "this pair already has a default: keep one");
@@ -102,6 +107,16 @@ impl Written {
             Some(field) => field.integer(-1_000..=1_000),
             None => Some(0),
         };
+        if effect == Some(Effect::DataReturn) {
+            for key in ["landing", "rollout"] {
+                if table.get(key).is_some() {
+                    table.fault(key, "has no meaning in a data_return, which lets no click through: leave it out");
+                }
+            }
+            if table.get("attribution").is_none() {
+                table.fault("", "a data_return needs `attribution`: window_days, sampling and events are all it says");
+            }
+        }
         let evidence = table.get("evidence").and_then(|field| field.text()).unwrap_or_default();
         table.finish();
         Some(Agreement {

@@ -7,7 +7,8 @@
 //! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
-//! - [`rollout`]: who is in a staged opening.
+//! - [`rollout`]: who is in a staged opening;
+//! - [`mod@terms`]: on which terms data of a note or click is returned.
 
 pub mod agreement;
 pub mod compile;
@@ -15,6 +16,7 @@ pub mod decide;
 pub mod explain;
 pub mod nearest;
 pub mod rollout;
+pub mod terms;
 
 pub use agreement::{Agreement, Attribution, Conditions, Default as PairDefault, Effect, Rollout, Step, StickTo};
 pub use compile::{PolicySet, Version};
