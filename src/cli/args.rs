@@ -103,11 +103,17 @@ pub struct Explain {
     #[arg(long)]
     pub surface: Option<String>,
     /// Where it leads.
-    #[arg(long, required_unless_present = "code")]
+    #[arg(long, required_unless_present_any = ["code", "marketplace"])]
     pub url: Option<String>,
     /// A stored link instead of --url.
     #[arg(long, conflicts_with = "url")]
     pub code: Option<String>,
+    /// A marketplace instead of --url, e.g. meituan, where there is no address to give.
+    #[arg(long, conflicts_with_all = ["url", "code"])]
+    pub marketplace: Option<String>,
+    /// The goods' id, with --marketplace.
+    #[arg(long, requires = "marketplace")]
+    pub item: Option<String>,
     /// When [default: now].
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,

@@ -22,6 +22,8 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         surface: asked.surface,
         url: asked.url,
         code: asked.code,
+        marketplace: asked.marketplace,
+        item: asked.item,
         at: asked.at.map(|at| at.to_string()),
         shop_type: asked.shop_type,
         link_kind: asked.link_kind,
@@ -34,6 +36,7 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         request.check(&settings.words, Clock::System.now()).map_err(|faults| CliError::Usage(told(&faults)))?;
     let case = match &question.subject {
         Subject::Landing(landing) => Case::of_landing((**landing).clone()),
+        Subject::Marketplace(aim) => Case::of_aim(aim.clone()),
         Subject::Code(code) => {
             let path = DataDir::new(&settings.data_dir).database();
             if !path.exists() {
@@ -69,7 +72,12 @@ fn show(explained: &Explained) {
     }
     say!("  政策版本 policy      {}", explained.policy_version);
     let landing = &explained.landing;
-    say!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
+    say!(
+        "  落地 landing        {} {} {}",
+        landing.marketplace,
+        landing.link_kind,
+        landing.url.as_deref().unwrap_or("-")
+    );
     if !explained.trace.is_empty() {
         say!("  逐条 trace");
     }

@@ -7,7 +7,7 @@ use super::fields::FieldFault;
 use crate::domain::link::Fact;
 use crate::domain::marketplace::{LONGEST, Landing, UrlFault, recognise};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
 /// The longest creator, category or fact name, in bytes: what a hop records in full.
 pub const LONGEST_LABEL: usize = 255;
@@ -41,6 +41,11 @@ impl<'w> Checks<'w> {
     pub(super) fn platform(&mut self, field: &str, text: &str) -> Option<PlatformId> {
         let words = self.words;
         self.one_of(field, text, words.platform(text), &words.platforms().collect::<Vec<_>>())
+    }
+
+    pub(super) fn marketplace(&mut self, field: &str, text: &str) -> Option<MarketplaceId> {
+        let words = self.words;
+        self.one_of(field, text, words.marketplace(text), &words.marketplaces().collect::<Vec<_>>())
     }
 
     pub(super) fn surface(&mut self, text: &str) -> Option<Surface> {

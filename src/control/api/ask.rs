@@ -37,6 +37,7 @@ pub(super) async fn decide(
     let question = DecideRequest::read(&body).check(&state.words, state.clock.now())?;
     let case = match &question.subject {
         Subject::Landing(landing) => Case::of_landing((**landing).clone()),
+        Subject::Marketplace(aim) => Case::of_aim(aim.clone()),
         Subject::Code(code) => {
             let link = api.link(code).await?;
             if caller.role == Role::Creator {
