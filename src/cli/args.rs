@@ -34,6 +34,9 @@ pub enum Command {
     },
     /// Say what would become of a click, and why.
     Explain(Explain),
+    /// Policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Links.
     #[command(subcommand)]
     Link(Link),
@@ -132,6 +135,48 @@ pub struct Explain {
     /// Facts the link carries; repeatable.
     #[arg(long = "fact", value_name = "NAME")]
     pub facts: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate policy`.
+#[derive(Subcommand, Debug)]
+pub enum Policy {
+    /// Say on which terms data of a note is returned, at the instant it is read.
+    Terms(Terms),
+}
+
+/// `hopgate policy terms`. What is left out is not known, and a condition on it is not met.
+#[derive(Args, Debug)]
+pub struct Terms {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// Where the note is, e.g. xiaohongshu.
+    #[arg(long)]
+    pub platform: String,
+    /// Where its readers buy, e.g. taobao.
+    #[arg(long)]
+    pub marketplace: String,
+    /// The instant of reading [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// The spot on the platform, e.g. ad_note.
+    #[arg(long)]
+    pub surface: Option<String>,
+    /// Who runs the shop.
+    #[arg(long)]
+    pub shop_type: Option<String>,
+    /// What a link leads to.
+    #[arg(long)]
+    pub link_kind: Option<String>,
+    /// The goods' category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// The creator.
+    #[arg(long)]
+    pub creator: Option<String>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,

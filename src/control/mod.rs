@@ -4,7 +4,7 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`change`], [`decision`]: what is asked for, checked without HTTP, for the command line as well;
+//! - [`draft`], [`change`], [`decision`], [`terms`]: what is asked for, checked without HTTP, for the command line as well;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
 //! - [`ops`]: metrics and readiness.
@@ -21,6 +21,7 @@ pub mod guard;
 pub mod keys;
 pub mod ops;
 pub mod problem;
+pub mod terms;
 
 use std::path::PathBuf;
 use std::sync::Arc;

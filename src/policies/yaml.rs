@@ -258,3 +258,53 @@ fn attribution(table: Table<'_>) -> Option<Attribution> {
     table.finish();
     Some(Attribution { window_days: window_days?, sampling: sampling?, events })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Agreement>, Vec<String>> {
+        let (mut written, faults) = (Written::default(), Faults::default());
+        written.read("x.yaml", text, &Vocabulary::default(), &faults);
+        match faults.count() {
+            0 => Ok(written.agreements),
+            _ => Err(faults.into_sorted().iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    const RETURN: &str = "agreements:\n  - id: a-b\n    title: t\n    platform: xiaohongshu\n    marketplace: jd\n    \
+                          effect: data_return\n    from: 2024-07-01\n";
+
+    #[test]
+    fn a_data_return_says_its_terms_and_nothing_of_a_jump() {
+        let good = read(&format!("{RETURN}    attribution: {{window_days: 30, sampling: 0.5}}\n")).unwrap();
+        assert_eq!(good[0].effect, Effect::DataReturn);
+        let steps = "    landing: app\n    rollout: {by: creator, steps: [{at: 2024-07-01, percent: 100}]}\n";
+        let faults = read(&format!("{RETURN}{steps}")).unwrap_err().join("\n");
+        for part in [
+            "x.yaml:8: agreements[0].landing: has no meaning in a data_return",
+            "x.yaml:9: agreements[0].rollout: has no meaning in a data_return",
+            "x.yaml:2: agreements[0]: a data_return needs `attribution`",
+        ] {
+            assert!(faults.contains(part), "{part:?} is missing in\n{faults}");
+        }
+    }
+
+    #[test]
+    fn a_default_allows_or_denies() {
+        let faults = read("defaults: [{platform: kuaishou, marketplace: jd, outcome: data_return}]").unwrap_err();
+        assert!(faults[0].contains("data_return") && faults[0].contains("allow"), "{faults:?}");
+    }
+
+    #[test]
+    fn fifty_faults_are_fifty_faults() {
+        let one = |n: usize| {
+            format!(
+                "  - {{id: a-{n}, title: t, platform: kuaishuo, marketplace: jd, effect: allow, from: 2022-01-01, \
+                 until: 2021-01-01}}\n"
+            )
+        };
+        let text: String = (0..25).map(one).collect();
+        assert_eq!(read(&format!("agreements:\n{text}")).unwrap_err().len(), 50);
+    }
+}
