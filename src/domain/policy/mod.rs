@@ -7,6 +7,7 @@
 //! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
+//! - [`mod@lint`]: what is suspicious about a policy;
 //! - [`rollout`]: who is in a staged opening;
 //! - [`mod@terms`]: on which terms data of a note or click is returned.
 
@@ -14,6 +15,7 @@ pub mod agreement;
 pub mod compile;
 pub mod decide;
 pub mod explain;
+pub mod lint;
 pub mod nearest;
 pub mod rollout;
 pub mod terms;
