@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tree::{Fault, Faults, Field, Table, from_toml};
+use crate::domain::policy::lint::HeavyTraffic;
 use crate::domain::vocabulary::{Vocabulary, closed_list};
 use crate::telemetry::LogFormat;
 
@@ -118,6 +119,8 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Whether it is watched for change.
     pub watch_policies: bool,
+    /// When traffic is heavy: no window should end then.
+    pub traffic: HeavyTraffic,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// Platforms and marketplaces.
@@ -159,6 +162,7 @@ impl Settings {
             },
             policies: base.join("policies"),
             watch_policies: true,
+            traffic: HeavyTraffic::default(),
             certificates: Vec::new(),
             words: Vocabulary::default(),
             log_format: LogFormat::default(),
@@ -225,6 +229,12 @@ impl Settings {
                 settings.policies = base.join(dir);
             }
             set(&mut settings.watch_policies, table.get("watch").and_then(|field| field.boolean()));
+            if let Some(items) = table.get("heavy_hours").and_then(|field| field.list()) {
+                settings.traffic.hours = items.iter().filter_map(|field| field.parse(str::parse)).collect();
+            }
+            if let Some(items) = table.get("sales").and_then(|field| field.list()) {
+                settings.traffic.sales = items.iter().filter_map(|field| field.parse(str::parse)).collect();
+            }
             table.finish();
         }
         if let Some(table) = section("tls") {

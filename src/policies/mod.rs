@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod folder;
+pub mod lints;
 pub mod shipped;
 pub mod sqlite;
 pub mod store;

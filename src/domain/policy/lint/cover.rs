@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::region::{Names, Shape};
 use super::search::{At, Found, Search};
 use super::{ExampleClick, Kind, Lint, LintContext, Severity, ids};
+use crate::domain::policy::PolicySet;
 use crate::domain::policy::agreement::{Agreement, Effect};
-use crate::domain::policy::{PolicySet, decide};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{MarketplaceId, PlatformId};
 
@@ -59,7 +59,9 @@ pub(super) fn look(policy: &PolicySet, context: &LintContext<'_>) -> Looked {
     let mut left = PATIENCE;
     for ((platform, marketplace), places) in pairs {
         let search = Search { platform, marketplace, names: &names, left };
-        let mut pair = Pair { policy, context, rules: places.iter().map(|place| &shapes[*place]).collect(), search };
+        let rules: Vec<&Shape<'_>> = places.iter().map(|place| &shapes[*place]).collect();
+        let denies = rules.iter().filter(|rule| rule.effect == Effect::Deny).copied().collect();
+        let mut pair = Pair { policy, context, rules, denies, search };
         for (rule, place) in places.iter().enumerate() {
             if shapes[*place].agreement.until <= context.now {
                 continue;
@@ -139,31 +141,35 @@ struct Pair<'s, 'p, 'c> {
     policy: &'p PolicySet,
     context: &'c LintContext<'c>,
     rules: Vec<&'s Shape<'p>>,
+    denies: Vec<&'s Shape<'p>>,
     search: Search<'s, 'p>,
 }
 
 impl<'s, 'p> Pair<'s, 'p, '_> {
     /// The rules that come before `rule`: every deny for an allow, and whatever of its own effect wins over it.
-    fn rivals(&self, rule: usize) -> Vec<&'s Shape<'p>> {
+    fn rivals(&self, rule: usize) -> impl Iterator<Item = &'s Shape<'p>> + '_ {
         let mine = self.rules[rule];
-        let effect = mine.agreement.effect;
-        let before = |(place, other): &(usize, &&'s Shape<'p>)| {
-            let theirs = other.agreement.effect;
-            (*place < rule && theirs == effect || effect == Effect::Allow && theirs == Effect::Deny)
-                && mine.meets(other)
-                && mine.meets_in_time(other, Timestamp::MIN)
-        };
-        self.rules.iter().enumerate().filter(before).map(|(_, other)| *other).collect()
+        let denies = if mine.effect == Effect::Allow { &self.denies[..] } else { &[] };
+        let before = self.rules[..rule].iter().filter(|other| other.effect == mine.effect);
+        let meets = |other: &&'s Shape<'p>| mine.meets_in_time(other, Timestamp::MIN) && mine.meets(other);
+        denies.iter().chain(before).copied().filter(meets)
     }
 
     /// Whether it decides any click, ever; `None` for data returns, which decide none.
     fn fate(&mut self, rule: usize) -> Option<Fate> {
         let mine = self.rules[rule];
-        if mine.agreement.effect == Effect::DataReturn {
+        if mine.effect == Effect::DataReturn {
             return None;
         }
-        let rivals = self.rivals(rule);
-        let whole = rivals.iter().find(|rival| rival.covers(mine)).map(|rival| vec![*rival]);
+        let mut rivals = Vec::new();
+        let mut whole = None;
+        for rival in self.rivals(rule) {
+            rivals.push(rival);
+            if rival.covers(mine) {
+                whole = Some(vec![rival]);
+                break;
+            }
+        }
         let settled = match whole {
             Some(by) => Some(by),
             None => match self.decides(mine, &rivals) {
@@ -173,9 +179,8 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
             },
         };
         let Some(by) = settled else { return Some(Fate::Unsettled) };
-        let denies: Vec<&Shape<'p>> =
-            rivals.into_iter().filter(|rival| rival.agreement.effect == Effect::Deny).collect();
-        let is_allow = mine.agreement.effect == Effect::Allow;
+        let denies: Vec<&Shape<'p>> = rivals.into_iter().filter(|rival| rival.effect == Effect::Deny).collect();
+        let is_allow = mine.effect == Effect::Allow;
         // A click all the same: what it would have decided.
         let shown = |pair: &mut Self| match pair.decides(mine, &[]) {
             Found::Click(click) => Some(*click),
@@ -199,7 +204,10 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
     fn decides(&mut self, mine: &Shape<'p>, rivals: &[&'s Shape<'p>]) -> Found {
         let before = self.search.left;
         let mut unsettled = false;
-        for at in instants(mine, rivals) {
+        // Most decide something as soon as they begin: that spares gathering all the rest.
+        let first = mine.agreement.from;
+        let rest = std::iter::once_with(|| instants(mine, rivals)).flatten().filter(|at| *at != first);
+        for at in std::iter::once(first).chain(rest) {
             if before - self.search.left > PATIENCE_EACH || self.search.left == 0 {
                 return Found::Unsettled;
             }
@@ -216,14 +224,12 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
     /// A deny that takes part of an allow, from now on.
     fn narrowed_by_deny(&mut self, rule: usize) -> Option<Lint> {
         let mine = self.rules[rule];
-        if mine.agreement.effect != Effect::Allow {
+        if mine.effect != Effect::Allow {
             return None;
         }
         let now = self.context.now;
-        let takes = |other: &&&'s Shape<'p>| {
-            other.agreement.effect == Effect::Deny && mine.meets(other) && mine.meets_in_time(other, now)
-        };
-        let denies: Vec<&'s Shape<'p>> = self.rules.iter().filter(takes).copied().collect();
+        let takes = |other: &&&'s Shape<'p>| mine.meets_in_time(other, now) && mine.meets(other);
+        let denies: Vec<&'s Shape<'p>> = self.denies.iter().filter(takes).copied().collect();
         let (deny, click) = denies.iter().find_map(|deny| {
             let at = together(mine, deny, now).into_iter().find_map(|at| {
                 match self.search.find(&[(mine, at), (deny, at)], &[], at) {
@@ -248,7 +254,7 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
     fn tied(&mut self, rule: usize) -> Option<Lint> {
         let mine = self.rules[rule];
         let weight = |agreement: &Agreement| (agreement.priority, agreement.when.count());
-        let effect = mine.agreement.effect;
+        let effect = mine.effect;
         if effect == Effect::Deny {
             return None;
         }
@@ -256,19 +262,19 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
         let before = self.rules[..rule].iter().rev().copied();
         let ties = |other: &&'s Shape<'p>| {
             let (a, b) = (mine.agreement, other.agreement);
-            b.effect == effect
+            other.effect == effect
                 && (a.landing != b.landing || a.attribution != b.attribution)
-                && mine.meets(other)
                 && mine.meets_in_time(other, now)
+                && mine.meets(other)
         };
         let alike = before.take_while(|other| weight(other.agreement) == weight(mine.agreement));
         let tied: Vec<&'s Shape<'p>> = alike.filter(ties).take(TRIED).collect();
         for winner in tied {
             let place = self.rules.iter().position(|rule| std::ptr::eq(*rule, winner)).unwrap_or_default();
-            let mut rivals = self.rivals(place);
+            let mut rivals: Vec<&'s Shape<'p>> = self.rivals(place).collect();
             if effect == Effect::DataReturn {
                 // An allow with attribution gives the terms of the clicks it lets through.
-                rivals.extend(self.rules.iter().filter(|rule| rule.agreement.effect == Effect::Allow));
+                rivals.extend(self.rules.iter().filter(|rule| rule.effect == Effect::Allow));
             }
             for at in together(mine, winner, now) {
                 let Found::Click(click) = self.search.find(&[(mine, at), (winner, at)], &active(&rivals, at), at)
@@ -293,7 +299,11 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
     fn gap(&mut self, rule: usize) -> Option<Lint> {
         let mine = self.rules[rule];
         let end = mine.agreement.until;
-        if mine.agreement.effect != Effect::Allow || end == Timestamp::MAX {
+        if mine.effect != Effect::Allow || end == Timestamp::MAX {
+            return None;
+        }
+        let pair = self.policy.pair(self.search.platform, self.search.marketplace);
+        if pair.is_some_and(|pair| pair.allow_by_default) {
             return None;
         }
         let links = (self.context.links_depending)(&mine.agreement.id);
@@ -301,10 +311,9 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
             return None;
         }
         let last = end.plus_micros(-1);
-        let rivals = self.rivals(rule);
+        let rivals: Vec<&'s Shape<'p>> = self.rivals(rule).collect();
         let now_on = |effect: Effect| {
-            let meets =
-                |other: &&&'s Shape<'p>| other.agreement.effect == effect && other.share(end) > 0 && mine.meets(other);
+            let meets = |other: &&&'s Shape<'p>| other.effect == effect && other.share(end) > 0 && mine.meets(other);
             self.rules.iter().filter(meets).map(|other| (*other, end)).collect::<Vec<At<'s, 'p>>>()
         };
         let (allows, denies) = (now_on(Effect::Allow), now_on(Effect::Deny));
@@ -318,10 +327,6 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
             found = self.search.find(&[(mine, last), deny], &before, end);
         }
         let Found::Click(click) = found else { return None };
-        // A pair that allows by default goes on.
-        if decide(self.policy, &click.facts(), end).is_allow() {
-            return None;
-        }
         let id = &mine.agreement.id;
         let depend = match links {
             Some(1) => "1 link depends on it".to_owned(),

@@ -62,6 +62,10 @@ impl<'p> Names<'p> {
 /// What an agreement lets through, in a form that can be cut.
 pub(super) struct Shape<'p> {
     pub(super) agreement: &'p Agreement,
+    /// Its window and effect once more: a look at another agreement is most of the work.
+    from: Timestamp,
+    until: Timestamp,
+    pub(super) effect: Effect,
     surfaces: u16,
     shop_types: u8,
     link_kinds: u8,
@@ -84,6 +88,9 @@ impl<'p> Shape<'p> {
         let mut named = |texts: &'p [Box<str>]| (!texts.is_empty()).then(|| names.all(texts));
         Shape {
             agreement,
+            from: agreement.from,
+            until: agreement.until,
+            effect: agreement.effect,
             surfaces: if surfaces == 0 { u16::MAX } else { surfaces | if deny { NO_SURFACE } else { 0 } },
             shop_types: if shop_types == 0 { u8::MAX } else { shop_types | unknown(1 << ShopType::Unknown as usize) },
             link_kinds: if link_kinds == 0 { u8::MAX } else { link_kinds | unknown(1 << LinkKind::Unknown as usize) },
@@ -95,8 +102,10 @@ impl<'p> Shape<'p> {
 
     /// The share that is in at `at`: of 10,000; 0 where it is not in force.
     pub(super) fn share(&self, at: Timestamp) -> u32 {
+        if at < self.from || self.until <= at {
+            return 0;
+        }
         match &self.agreement.rollout {
-            _ if !self.agreement.in_force(at) => 0,
             Some(rollout) => u32::from(rollout.basis_points(at)),
             None => BUCKETS,
         }
@@ -115,15 +124,14 @@ impl<'p> Shape<'p> {
 
     /// Whether their windows have an instant in common, at `since` or later.
     pub(super) fn meets_in_time(&self, other: &Shape<'_>, since: Timestamp) -> bool {
-        let (a, b) = (self.agreement, other.agreement);
-        a.from.max(b.from).max(since) < a.until.min(b.until)
+        self.from.max(other.from).max(since) < self.until.min(other.until)
     }
 
     /// Whether every click that meets `other` meets this one too, all the time.
     pub(super) fn covers(&self, other: &Shape<'_>) -> bool {
-        self.agreement.from <= other.agreement.from
-            && other.agreement.until <= self.agreement.until
-            && self.share(other.agreement.from) == BUCKETS
+        self.from <= other.from
+            && other.until <= self.until
+            && self.share(other.from) == BUCKETS
             && other.surfaces & !self.surfaces & ALL_SURFACES == 0
             && other.shop_types & !self.shop_types & ALL_SHOPS == 0
             && other.link_kinds & !self.link_kinds & ALL_KINDS == 0

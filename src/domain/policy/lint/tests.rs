@@ -205,6 +205,47 @@ fn a_long_list_of_findings_is_cut_and_counted() {
     assert!(dead[5].message.starts_with("24 more of dead_rule"), "{}", dead[5].message);
 }
 
+/// Many agreements of one pair, in the shapes that cost most; `HOPGATE_LINT_MANY` sets how many. Findings are real here too.
+#[test]
+fn many_agreements_are_looked_at_in_seconds() {
+    let many = std::env::var("HOPGATE_LINT_MANY").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
+    type Make = fn(usize) -> Agreement;
+    let shapes: [(&str, Make); 5] = [
+        ("alike", |n| agreement(&format!("a-{n}"), Allow, 0, Some(10), on(&[LiveCart]))),
+        ("one creator each", |n| {
+            let when = Conditions { creators: vec![format!("c{n}").into()], ..Conditions::default() };
+            agreement(&format!("a-{n}"), Allow, 0, Some(10), when)
+        }),
+        ("one after another", |n| agreement(&format!("a-{n}"), Allow, n as i64, Some(n as i64 + 1), on(&[LiveCart]))),
+        ("growing", |n| {
+            agreement(&format!("a-{n}"), Allow, 20_000 - n as i64, Some(20_001 + n as i64), on(&[LiveCart]))
+        }),
+        ("of all sorts", |n| {
+            let when = Conditions {
+                surfaces: vec![Surface::ALL[n % 12], Surface::ALL[n / 7 % 12]],
+                shop_types: vec![ShopType::ALL[n / 3 % 4]],
+                categories: (0..n % 3).map(|k| format!("g{}", (n * 7 + k) % 50).into()).collect(),
+                creators: (0..n % 2).map(|k| format!("c{}", (n * 13 + k) % 400).into()).collect(),
+                ..Conditions::default()
+            };
+            let from = (n * 37 % 5_000) as i64;
+            let effect = if n % 20 == 0 { Deny } else { Allow };
+            agreement(&format!("a-{n}"), effect, from, Some(from + 1 + (n % 900) as i64), when)
+        }),
+    ];
+    let traffic = HeavyTraffic::default();
+    let links = |_: &str| None;
+    let context = LintContext { now: at(0), links_depending: &links, traffic: &traffic, most: MOST };
+    for (name, make) in shapes {
+        let policy = compile((0..many).map(make).collect());
+        let began = std::time::Instant::now();
+        let found = lint(&policy, &context);
+        println!("{name}: {} findings in {:?}", found.len(), began.elapsed());
+        found.iter().filter(|lint| !lint.agreements.is_empty()).for_each(|lint| is_shown(&policy, lint));
+        assert!(began.elapsed().as_secs() < 60, "{name} took {:?}", began.elapsed());
+    }
+}
+
 const WORDS: [&str; 2] = ["red", "blue"];
 const SHARES: [u16; 4] = [0, 3_000, 6_000, 10_000];
 
@@ -273,8 +314,13 @@ fn grid(visit: &mut dyn FnMut(&Facts<'_>, Timestamp)) {
     }
 }
 
+/// Random policies that are held against the grid; `HOPGATE_LINT_CASES` sets another number.
+fn cases() -> u32 {
+    std::env::var("HOPGATE_LINT_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn findings_are_what_every_click_says(agreements in prop::collection::vec(any_agreement(), 1..7), now in 0i64..4) {
