@@ -145,6 +145,50 @@ pub struct Explain {
 pub enum Policy {
     /// Say on which terms data of a note is returned, at the instant it is read.
     Terms(Terms),
+    /// Show which windows are open when, by pair, and which end soon.
+    Calendar(Calendar),
+}
+
+/// `hopgate policy calendar`.
+#[derive(Args, Debug)]
+pub struct Calendar {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// From this time [default: half a year ago] …
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// … until just before this one [default: half a year from now].
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// As if it were this time [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// One platform only.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// One marketplace only.
+    #[arg(long)]
+    pub marketplace: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = CalendarFormat::Text)]
+    pub format: CalendarFormat,
+    /// A file instead of standard output; it must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Forms of the calendar.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalendarFormat {
+    /// For a terminal, 100 columns.
+    Text,
+    /// A picture.
+    Svg,
+    /// A page.
+    Html,
+    /// One JSON object.
+    Json,
 }
 
 /// `hopgate policy terms`. What is left out is not known, and a condition on it is not met.

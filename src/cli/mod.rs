@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod args;
+mod calendar;
 mod data;
 mod demo;
 mod explain;
@@ -110,6 +111,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Check { config } => check(&config),
         Command::Explain(explain) => explain::run(explain),
         Command::Policy(Policy::Terms(asked)) => terms::run(asked),
+        Command::Policy(Policy::Calendar(asked)) => calendar::run(asked),
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
         Command::Hops(hops) => data::hops(hops),

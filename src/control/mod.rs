@@ -7,10 +7,12 @@
 //! - [`draft`], [`change`], [`decision`], [`terms`]: what is asked for, checked without HTTP, for the command line as well;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`calendar`]: which windows are open when;
 //! - [`ops`]: metrics and readiness.
 
 pub mod answer;
 pub mod api;
+pub mod calendar;
 pub mod change;
 pub mod checks;
 pub mod codes;

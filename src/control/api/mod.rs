@@ -4,6 +4,7 @@
 
 mod ask;
 mod body;
+mod calendar;
 mod links;
 mod query;
 
@@ -69,6 +70,7 @@ enum Action {
     Decide,
     FindHop,
     ShowPolicies,
+    ShowCalendar,
     OpenApi,
 }
 
@@ -95,7 +97,7 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 9] = [
+pub const ROUTES: [Route; 10] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -104,6 +106,7 @@ pub const ROUTES: [Route; 9] = [
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
+    route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -142,6 +145,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
         Action::ShowPolicies => on(filter, ask::policies),
+        Action::ShowCalendar => on(filter, calendar::calendar),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }
