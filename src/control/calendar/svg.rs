@@ -37,10 +37,10 @@ fn write(calendar: &Calendar, out: &mut String) -> std::fmt::Result {
     let lines: usize = calendar.pairs.iter().map(|row| row.windows.len()).sum();
     let height = HEAD + calendar.pairs.len() as f64 * TITLE + lines.max(1) as f64 * LINE + MARGIN;
     let name = format!("合作时间表 / Cooperation calendar {} … {}", short(calendar.from), short(calendar.to));
-    write!(
+    writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\"><title>{name}</title><style>{STYLE}</style><rect class=\"bg\" width=\"{WIDTH}\" height=\"{height}\"/>\n"
+         role=\"img\"><title>{name}</title><style>{STYLE}</style><rect class=\"bg\" width=\"{WIDTH}\" height=\"{height}\"/>"
     )?;
     legend(out)?;
     for (at, mark) in calendar.marks(14) {
@@ -50,6 +50,15 @@ fn write(calendar: &Calendar, out: &mut String) -> std::fmt::Result {
         if x < WIDTH - 52.0 {
             writeln!(out, "<text class=\"s\" x=\"{:.1}\" y=\"56\">{mark}</text>", x + 3.0)?;
         }
+    }
+    // Behind everything else: names must stay readable.
+    if calendar.from <= calendar.at && calendar.at < calendar.to {
+        let x = x(calendar, calendar.at);
+        writeln!(
+            out,
+            "<line class=\"now\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"46\" y2=\"{height}\"><title>现在 / now {}</title></line>",
+            calendar.at
+        )?;
     }
     if calendar.pairs.is_empty() {
         let y = HEAD + 20.0;
@@ -63,14 +72,6 @@ fn write(calendar: &Calendar, out: &mut String) -> std::fmt::Result {
             bar(calendar, window, y, out)?;
             y += LINE;
         }
-    }
-    if calendar.from <= calendar.at && calendar.at < calendar.to {
-        let x = x(calendar, calendar.at);
-        writeln!(
-            out,
-            "<line class=\"now\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"46\" y2=\"{height}\"><title>现在 / now {}</title></line>",
-            calendar.at
-        )?;
     }
     writeln!(out, "</svg>")
 }
@@ -109,11 +110,13 @@ fn bar(calendar: &Calendar, window: &Window, y: f64, out: &mut String) -> std::f
         effect_name(window.effect)
     )?;
     let begins = x(calendar, window.from.max(calendar.from));
-    // The label stands over its bar, pushed left where it would not fit.
-    let label = begins.min(WIDTH - MARGIN - 430.0).max(MARGIN);
+    let ends = x(calendar, window.until.unwrap_or(Timestamp::MAX).min(calendar.to));
+    // A name stands over its bar: from where that begins, or up to where it ends if it would run out of the picture.
+    let fits = begins + width(title, 12.0) + width(&window.agreement, 11.0) + 8.0 < WIDTH - MARGIN;
+    let (label, anchor) = if fits { (begins, "start") } else { (ends, "end") };
     writeln!(
         out,
-        "<text x=\"{label:.1}\" y=\"{:.1}\">{} <tspan class=\"s\">{}</tspan></text>",
+        "<text x=\"{label:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} <tspan class=\"s\">{}</tspan></text>",
         y + 14.0,
         escape(title),
         escape(&window.agreement)
@@ -144,6 +147,11 @@ fn bar(calendar: &Calendar, window: &Window, y: f64, out: &mut String) -> std::f
         )?;
     }
     writeln!(out, "</g>")
+}
+
+/// About how wide a text comes out.
+fn width(text: &str, size: f64) -> f64 {
+    text.chars().map(|c| if c.is_ascii() { 0.6 * size } else { size }).sum()
 }
 
 /// A text that may stand in markup and in an attribute of it.
