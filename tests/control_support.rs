@@ -16,6 +16,7 @@ use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
 use hopgate::control::{ControlState, OpsState, ops_router, router};
 use hopgate::domain::click_id::ClickKey;
+use hopgate::domain::policy::lint::HeavyTraffic;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::Vocabulary;
 use hopgate::edge::plain;
@@ -83,7 +84,12 @@ impl Running {
         let clock = Clock::manual(LAST.parse::<Timestamp>().unwrap());
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policies");
         let versions = Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap());
-        let rules = Rules { source: PolicySource::Store, folder: shipped, require_backtest: false };
+        let rules = Rules {
+            source: PolicySource::Store,
+            folder: shipped,
+            require_backtest: false,
+            traffic: HeavyTraffic::default(),
+        };
         let publisher = Publisher::start(versions, Arc::clone(&words), rules, clock.now()).await;
         let publisher = Arc::new(publisher.expect("sound policies"));
         let policies = Arc::clone(publisher.policies());

@@ -454,6 +454,7 @@ pub fn policy_rules(settings: &Settings) -> Rules {
         source: settings.policy_source,
         folder: settings.policies.clone(),
         require_backtest: settings.require_backtest,
+        traffic: settings.traffic.clone(),
     }
 }
 

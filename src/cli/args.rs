@@ -107,11 +107,17 @@ pub struct Explain {
     #[arg(long)]
     pub surface: Option<String>,
     /// Where it leads.
-    #[arg(long, required_unless_present = "code")]
+    #[arg(long, required_unless_present_any = ["code", "marketplace"])]
     pub url: Option<String>,
     /// A stored link instead of --url.
     #[arg(long, conflicts_with = "url")]
     pub code: Option<String>,
+    /// A marketplace instead of --url, e.g. meituan, where there is no address to give.
+    #[arg(long, conflicts_with_all = ["url", "code"])]
+    pub marketplace: Option<String>,
+    /// The goods' id, with --marketplace.
+    #[arg(long, requires = "marketplace")]
+    pub item: Option<String>,
     /// When [default: now].
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
@@ -134,6 +140,83 @@ pub struct Explain {
     /// --code: instead of the link's own alternates.
     #[arg(long = "alternate", value_name = "URL")]
     pub alternates: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate policy calendar`.
+#[derive(Args, Debug)]
+pub struct Calendar {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// From this time [default: half a year ago] …
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// … until just before this one [default: half a year from now].
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// As if it were this time [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// One platform only.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// One marketplace only.
+    #[arg(long)]
+    pub marketplace: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = CalendarFormat::Text)]
+    pub format: CalendarFormat,
+    /// A file instead of standard output; it must not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Forms of the calendar.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalendarFormat {
+    /// For a terminal, 100 columns.
+    Text,
+    /// A picture.
+    Svg,
+    /// A page.
+    Html,
+    /// One JSON object.
+    Json,
+}
+
+/// `hopgate policy terms`. What is left out is not known, and a condition on it is not met.
+#[derive(Args, Debug)]
+pub struct Terms {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// Where the note is, e.g. xiaohongshu.
+    #[arg(long)]
+    pub platform: String,
+    /// Where its readers buy, e.g. taobao.
+    #[arg(long)]
+    pub marketplace: String,
+    /// The instant of reading [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// The spot on the platform, e.g. ad_note.
+    #[arg(long)]
+    pub surface: Option<String>,
+    /// Who runs the shop.
+    #[arg(long)]
+    pub shop_type: Option<String>,
+    /// What a link leads to.
+    #[arg(long)]
+    pub link_kind: Option<String>,
+    /// The goods' category.
+    #[arg(long)]
+    pub category: Option<String>,
+    /// The creator.
+    #[arg(long)]
+    pub creator: Option<String>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,
@@ -267,6 +350,10 @@ pub enum Policy {
     Unkill(policy_args::Unkill),
     /// List what is switched off.
     Kills(policy_args::Kills),
+    /// Show which windows are open when, by pair, and which end soon.
+    Calendar(Calendar),
+    /// Say on which terms data of a note is returned, at the instant it is read.
+    Terms(Terms),
 }
 
 /// `hopgate hops`.

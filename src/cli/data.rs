@@ -104,7 +104,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         let shown = json!({
             "code": link.code.as_str(),
             "short_url": short_url,
-            "landing": LandingView::new(&link.landing, link.shop_type, link.landing.link_kind, &settings.words),
+            "landing": LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &settings.words),
             "decision": explained.brief(),
         });
         say!("{shown}");
@@ -112,7 +112,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         say!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
         let alternate = match explained.alternate {
             0 => String::new(),
-            place => format!("  备选 / alternate {place}  {}", explained.landing.url),
+            place => format!("  备选 / alternate {place}  {}", explained.landing.url.as_deref().unwrap_or("-")),
         };
         say!("  {} {}{alternate}", explained.outcome, explained.reason);
     }

@@ -20,17 +20,8 @@ use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::journal::export::{Format, export};
+use crate::policies::shipped::HISTORY;
 use crate::telemetry::start_logging;
-
-/// The shipped agreements, built in so that the demo runs from any folder.
-const POLICIES: [(&str, &str); 6] = [
-    ("kuaishou-jd.yaml", include_str!("../../config/policies/history/kuaishou-jd.yaml")),
-    ("kuaishou-taobao.yaml", include_str!("../../config/policies/history/kuaishou-taobao.yaml")),
-    ("kuaishou-youzan-mokuai.yaml", include_str!("../../config/policies/history/kuaishou-youzan-mokuai.yaml")),
-    ("xiaohongshu-taobao.yaml", include_str!("../../config/policies/history/xiaohongshu-taobao.yaml")),
-    ("xiaohongshu-jd.yaml", include_str!("../../config/policies/history/xiaohongshu-jd.yaml")),
-    ("xiaohongshu-closed.yaml", include_str!("../../config/policies/history/xiaohongshu-closed.yaml")),
-];
 
 const JD: &str = "https://item.jd.com/100012043978.html";
 const JD_UNION: &str = "https://union-click.jd.com/jdc?e=618%7Cpc%7C&p=JF8BAMIJK1olXg8EUVVVCkkQA18IGlsWWAUDV1xcCU8nFw";
@@ -105,7 +96,7 @@ pub fn run(once: bool) -> Result<(), CliError> {
     let folder = TemporaryFolder::new()?;
     let policies = folder.0.join("policies");
     fs::create_dir_all(&policies).map_err(CliError::failed)?;
-    for (name, text) in POLICIES {
+    for (name, text) in HISTORY {
         fs::write(policies.join(name), text).map_err(CliError::failed)?;
     }
     let mut tally = Tally::default();

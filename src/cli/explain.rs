@@ -22,6 +22,8 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         surface: asked.surface,
         url: asked.url,
         code: asked.code,
+        marketplace: asked.marketplace,
+        item: asked.item,
         at: asked.at.map(|at| at.to_string()),
         shop_type: asked.shop_type,
         link_kind: asked.link_kind,
@@ -36,6 +38,7 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         request.check(&settings.words, Clock::System.now()).map_err(|faults| CliError::Usage(told(&faults)))?;
     let case = match &question.subject {
         Subject::Landing(landing) => Case::of_landing((**landing).clone()),
+        Subject::Marketplace(aim) => Case::of_aim(aim.clone()),
         Subject::Code(code) => {
             let path = DataDir::new(&settings.data_dir).database();
             if !path.exists() {
@@ -75,7 +78,12 @@ fn show(explained: &Explained) {
     }
     say!("  政策版本 policy      {}", explained.policy_version);
     let landing = &explained.landing;
-    say!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
+    say!(
+        "  落地 landing        {} {} {}",
+        landing.marketplace,
+        landing.link_kind,
+        landing.url.as_deref().unwrap_or("-")
+    );
     if !explained.alternates.is_empty() {
         say!("  依次尝试 landings");
     }
@@ -94,7 +102,12 @@ fn show(explained: &Explained) {
         let until = landing.valid_until.map_or(String::new(), |until| format!(" 至 until {until}"));
         let agreement = landing.agreement.as_deref().unwrap_or("-");
         say!("    {mark} {name}: {} {agreement}{until}{untried}", landing.reason);
-        say!("        {} {} {}", landing.landing.marketplace, landing.landing.shop_type, landing.landing.url);
+        say!(
+            "        {} {} {}",
+            landing.landing.marketplace,
+            landing.landing.shop_type,
+            landing.landing.url.as_deref().unwrap_or("-")
+        );
     }
     if !explained.trace.is_empty() {
         say!("  逐条 trace");

@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod args;
+mod calendar;
 mod data;
 mod demo;
 mod explain;
@@ -17,6 +18,7 @@ mod kills;
 mod policy;
 mod policy_args;
 mod serve;
+mod terms;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,10 +27,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::app::StartError;
+use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
 use crate::policies::folder;
+use crate::policies::lints::{self, LintView};
 use args::{Certs, Cli, Command, Config, Place, Policy};
 
 /// The settings file that is used when none is named.
@@ -109,6 +113,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve::run(serve),
         Command::Check { config } => check(&config),
         Command::Explain(explain) => explain::run(explain),
+        Command::Policy(Policy::Terms(asked)) => terms::run(asked),
+        Command::Policy(Policy::Calendar(asked)) => calendar::run(asked),
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
         Command::Policy(Policy::List(asked)) => policy::list(&asked),
@@ -140,9 +146,22 @@ fn check(config: &Config) -> Result<(), CliError> {
         None => (Some(Settings::defaults(&usual_base(config))), Vec::new()),
     };
     let Some(settings) = settings else { return Err(CliError::Config(faults)) };
-    let mut agreements = 0;
+    let (mut agreements, mut warned) = (0, 0);
     match folder::load(&settings.policies, &settings.words) {
-        Ok(loaded) => agreements = loaded.policy.agreements().len(),
+        Ok(loaded) => {
+            agreements = loaded.policy.agreements().len();
+            let now = Clock::System.now();
+            let found = lints::look(&loaded.policy, &settings.words, &settings.traffic, now, &|_| None);
+            let (errors, warnings): (Vec<LintView>, Vec<LintView>) = found.into_iter().partition(LintView::is_error);
+            warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            faults.extend(errors.iter().map(|error| Fault {
+                file: settings.policies.display().to_string(),
+                line: 1,
+                field: String::new(),
+                problem: error.to_string(),
+            }));
+            warned = warnings.len();
+        }
         Err(more) => faults.extend(more),
     }
     if !settings.certificates.is_empty()
@@ -151,7 +170,8 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     if faults.is_empty() {
-        say!("ok: {agreements} agreements, {} certificates", settings.certificates.len());
+        let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
+        say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());
         Ok(())
     } else {
         Err(CliError::Config(faults))

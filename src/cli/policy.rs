@@ -16,8 +16,9 @@ use crate::clock::Clock;
 use crate::config::settings::{PolicySource, Settings};
 use crate::control::policy::note_fault;
 use crate::domain::policy::PolicySet;
+use crate::domain::policy::lint::Severity;
 use crate::policies::diff::Diff;
-use crate::policies::publish::{Finding, Prepared, Proposal, PublishError, Publisher, Request, Severity};
+use crate::policies::publish::{Prepared, Proposal, PublishError, Publisher, Request};
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::{PolicyStore, StoreError, StoredPolicy};
 use crate::policies::{canonical, emit, folder};
@@ -306,10 +307,7 @@ fn described(prepared: &Prepared) -> Value {
 
 fn show_prepared(prepared: &Prepared) {
     say!("{}", prepared.diff);
-    for Finding { severity, kind, agreements, message } in &prepared.findings {
-        let about = if agreements.is_empty() { String::new() } else { format!(" {}:", agreements.join(", ")) };
-        say!("{severity} {kind}:{about} {message}");
-    }
+    prepared.findings.iter().for_each(|finding| say!("{finding}"));
     let count = |severity| prepared.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings > 0 {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tree::{Fault, Faults, Field, Table, from_toml};
+use crate::domain::policy::lint::HeavyTraffic;
 use crate::domain::vocabulary::{Vocabulary, closed_list};
 use crate::telemetry::LogFormat;
 
@@ -132,6 +133,8 @@ pub struct Settings {
     pub watch_policies: bool,
     /// Whether a version must have been run over recorded hops before it is published.
     pub require_backtest: bool,
+    /// When traffic is heavy: no window should end then.
+    pub traffic: HeavyTraffic,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// Platforms and marketplaces.
@@ -175,6 +178,7 @@ impl Settings {
             policy_source: PolicySource::Store,
             watch_policies: true,
             require_backtest: false,
+            traffic: HeavyTraffic::default(),
             certificates: Vec::new(),
             words: Vocabulary::default(),
             log_format: LogFormat::default(),
@@ -247,6 +251,12 @@ impl Settings {
             set(&mut settings.require_backtest, table.get("require_backtest").and_then(|field| field.boolean()));
             if settings.require_backtest && settings.policy_source == PolicySource::Folder {
                 table.fault("require_backtest", "needs source = \"store\": a folder's changes are taken as they come");
+            }
+            if let Some(items) = table.get("heavy_hours").and_then(|field| field.list()) {
+                settings.traffic.hours = items.iter().filter_map(|field| field.parse(str::parse)).collect();
+            }
+            if let Some(items) = table.get("sales").and_then(|field| field.list()) {
+                settings.traffic.sales = items.iter().filter_map(|field| field.parse(str::parse)).collect();
             }
             table.finish();
         }

@@ -91,7 +91,7 @@ fn issued_as(state: &ControlState, link: &Link, explained: &Explained) -> Issued
     Issued {
         code: link.code.as_str().to_owned(),
         short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
-        landing: LandingView::new(&link.landing, link.shop_type, link.landing.link_kind, &state.words),
+        landing: LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &state.words),
         decision: explained.brief(),
     }
 }
@@ -111,7 +111,12 @@ pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp
         })
     };
     let alternates = link.alternates.iter().enumerate().map(|(place, alternate)| AlternateShown {
-        landing: LandingView::new(&alternate.landing, alternate.shop_type, alternate.landing.link_kind, &state.words),
+        landing: LandingView::new(
+            &alternate.landing.clone().into(),
+            alternate.shop_type,
+            alternate.landing.link_kind,
+            &state.words,
+        ),
         category: text(&alternate.category),
         shop: text(&alternate.landing.shop),
         decision: decision(place + 1),

@@ -13,11 +13,11 @@ use super::landings::{LandingDecided, landings};
 use crate::domain::alternates::{Alternate, AlternateView};
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Fact, Link, LinkState, Placement, facts_text};
-use crate::domain::marketplace::Landing;
+use crate::domain::marketplace::{Destination, Landing};
 use crate::domain::policy::explain::Looked;
 use crate::domain::policy::{self, Facts, PolicySet, Reason, choice_until, choose};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
+use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 use crate::policies::canonical::describe_kill;
 
 /// Where a click would land.
@@ -31,20 +31,41 @@ pub struct LandingView {
     pub link_kind: LinkKind,
     /// The goods' id on the marketplace.
     pub item_id: Option<String>,
-    /// The address.
-    pub url: String,
+    /// The address; none where the question named no more than a marketplace.
+    pub url: Option<String>,
 }
 
 impl LandingView {
     /// The landing of a link, with the shop type and link kind that count for it.
-    pub fn new(landing: &Landing, shop_type: ShopType, link_kind: LinkKind, words: &Vocabulary) -> Self {
+    pub fn new(aim: &Aim, shop_type: ShopType, link_kind: LinkKind, words: &Vocabulary) -> Self {
         LandingView {
-            marketplace: words.marketplace_name(landing.marketplace).to_owned(),
+            marketplace: words.marketplace_name(aim.marketplace).to_owned(),
             shop_type,
             link_kind,
-            item_id: landing.item.as_deref().map(str::to_owned),
-            url: landing.destination.as_str().to_owned(),
+            item_id: aim.item.as_deref().map(str::to_owned),
+            url: aim.destination.as_ref().map(|destination| destination.as_str().to_owned()),
         }
+    }
+}
+
+/// Where a case leads. Without an address it can be decided, but never landed on: that is for marketplaces whose
+/// addresses are not recognised yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Aim {
+    /// The marketplace.
+    pub marketplace: MarketplaceId,
+    /// The goods' id there, if known.
+    pub item: Option<Box<str>>,
+    /// The shop, `shop:ID` or `seller:ID`, if known.
+    pub shop: Option<Box<str>>,
+    /// The address.
+    pub destination: Option<Destination>,
+}
+
+impl From<Landing> for Aim {
+    fn from(landing: Landing) -> Self {
+        let Landing { marketplace, item, shop, destination, .. } = landing;
+        Aim { marketplace, item, shop, destination: Some(destination) }
     }
 }
 
@@ -100,7 +121,7 @@ impl Explained {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Case {
     /// Where it leads.
-    pub landing: Landing,
+    pub landing: Aim,
     /// Where else it leads, in the order of trying.
     pub alternates: Vec<Alternate>,
     /// Who runs the shop.
@@ -127,7 +148,7 @@ impl Case {
     /// A stored link as it is.
     pub fn of_link(link: &Link) -> Self {
         Case {
-            landing: link.landing.clone(),
+            landing: link.landing.clone().into(),
             alternates: link.alternates.clone(),
             shop_type: link.shop_type,
             link_kind: link.landing.link_kind,
@@ -143,9 +164,15 @@ impl Case {
 
     /// A landing nobody has stored: nothing else is known.
     pub fn of_landing(landing: Landing) -> Self {
+        let link_kind = landing.link_kind;
+        Case { link_kind, ..Case::of_aim(landing.into()) }
+    }
+
+    /// A marketplace without an address: not even the sort of link is known.
+    pub fn of_aim(landing: Aim) -> Self {
         Case {
             shop_type: ShopType::Unknown,
-            link_kind: landing.link_kind,
+            link_kind: LinkKind::Unknown,
             landing,
             alternates: Vec::new(),
             category: None,
@@ -235,11 +262,13 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
 }
 
 /// The fields of a question.
-pub const FIELDS: [&str; 11] = [
+pub const FIELDS: [&str; 13] = [
     "platform",
     "surface",
     "url",
     "code",
+    "marketplace",
+    "item",
     "at",
     "shop_type",
     "link_kind",
@@ -256,10 +285,14 @@ pub struct DecideRequest {
     pub platform: Option<String>,
     /// The spot there.
     pub surface: Option<String>,
-    /// A marketplace's link; this or `code`.
+    /// A marketplace's link; this, `code` or `marketplace`.
     pub url: Option<String>,
-    /// The code of a stored link; this or `url`.
+    /// The code of a stored link.
     pub code: Option<String>,
+    /// A marketplace's name, where there is no address to give.
+    pub marketplace: Option<String>,
+    /// The goods' id there; with `marketplace` only.
+    pub item: Option<String>,
     /// The instant asked about; now when left out.
     pub at: Option<String>,
     /// Who runs the shop.
@@ -285,6 +318,8 @@ pub enum Subject {
     Code(String),
     /// A landing.
     Landing(Box<Landing>),
+    /// A marketplace without an address.
+    Marketplace(Aim),
 }
 
 /// A checked question.
@@ -329,6 +364,8 @@ impl DecideRequest {
             surface: fields.text("surface"),
             url: fields.text("url"),
             code: fields.text("code"),
+            marketplace: fields.text("marketplace"),
+            item: fields.text("item"),
             at: fields.text("at"),
             shop_type: fields.text("shop_type"),
             link_kind: fields.text("link_kind"),
@@ -349,17 +386,30 @@ impl DecideRequest {
     pub fn check(&self, words: &Vocabulary, now: Timestamp) -> Result<Question, Vec<FieldFault>> {
         let mut checks = Checks::new(words, self.misread.clone());
         let misread = |field: &str| self.misread.iter().any(|fault| fault.field == field);
-        let subject = match (&self.url, &self.code) {
-            (Some(url), None) => checks.url(url).map(|landing| Subject::Landing(Box::new(landing))),
-            (None, Some(code)) => Some(Subject::Code(code.clone())),
-            (Some(_), Some(code)) => {
-                checks.fault("code", code, "url_and_code", "give either `url` or `code`, not both");
+        let item = self.item.as_deref().and_then(|text| checks.label("item", text));
+        if let (Some(item), None) = (&self.item, &self.marketplace) {
+            let problem = "goes with `marketplace` only: a link says itself which item it leads to; leave it out";
+            checks.fault("item", item, "item_of_a_link", problem);
+        }
+        let subject = match (&self.url, &self.code, &self.marketplace) {
+            (Some(url), None, None) => checks.url(url).map(|landing| Subject::Landing(Box::new(landing))),
+            (None, Some(code), None) => Some(Subject::Code(code.clone())),
+            (None, None, Some(name)) => checks
+                .marketplace("marketplace", name)
+                .map(|marketplace| Subject::Marketplace(Aim { marketplace, item, shop: None, destination: None })),
+            (None, None, None) => {
+                if !["url", "code", "marketplace"].into_iter().any(misread) {
+                    let problem = "give `url`, a marketplace's link, `code`, a stored link's, or `marketplace`, a name";
+                    checks.fault("url", "", "missing", problem);
+                }
                 None
             }
-            (None, None) => {
-                if !misread("url") && !misread("code") {
-                    checks.fault("url", "", "missing", "give `url`, a marketplace's link, or `code`, a stored link's");
-                }
+            (url, code, marketplace) => {
+                let given = [("marketplace", marketplace), ("code", code), ("url", url)];
+                let (field, value) =
+                    given.into_iter().find_map(|(field, value)| Some((field, value.as_deref()?))).unwrap_or_default();
+                let problem = "give one of `url`, `code` and `marketplace`, not more";
+                checks.fault(field, value, "url_and_code", problem);
                 None
             }
         };

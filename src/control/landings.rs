@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use super::decision::{Case, LandingView};
+use super::decision::{Aim, Case, LandingView};
 use crate::domain::hop::Outcome;
-use crate::domain::marketplace::Landing;
 use crate::domain::policy::{Facts, PolicySet, Reason, decide, valid_until};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
@@ -36,7 +35,7 @@ pub(super) fn landings(
     own: &Facts<'_>,
     at: Timestamp,
 ) -> Vec<LandingDecided> {
-    let decided = |(alternate, facts, landing): (u8, Facts<'_>, &Landing)| {
+    let decided = |(alternate, facts, landing): (u8, Facts<'_>, Aim)| {
         let decision = decide(policy, &facts, at);
         let allowed = decision.is_allow();
         LandingDecided {
@@ -44,12 +43,12 @@ pub(super) fn landings(
             tried: false,
             outcome: if allowed { Outcome::Allow } else { Outcome::Deny },
             reason: decision.reason(),
-            agreement: decision.agreement().map(|agreement| agreement.id.to_string()),
+            agreement: decision.rule_id().map(str::to_owned),
             valid_until: case.bounded(valid_until(policy, &facts, at), allowed),
-            landing: LandingView::new(landing, facts.shop_type, facts.link_kind, words),
+            landing: LandingView::new(&landing, facts.shop_type, facts.link_kind, words),
         }
     };
     let others = (1..=u8::MAX).zip(&case.alternates);
-    let others = others.map(|(place, other)| (place, own.at_landing(&other.view()), &other.landing));
-    std::iter::once((0, *own, &case.landing)).chain(others).map(decided).collect()
+    let others = others.map(|(place, other)| (place, own.at_landing(&other.view()), other.landing.clone().into()));
+    std::iter::once((0, *own, case.landing.clone())).chain(others).map(decided).collect()
 }

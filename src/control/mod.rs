@@ -4,15 +4,17 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`]: what is asked for, checked
-//!   without HTTP, for the command line as well;
+//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`], [`terms`]: what is asked for,
+//!   checked without HTTP, for the command line as well;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`calendar`]: which windows are open when;
 //! - [`ops`]: metrics and readiness.
 
 pub mod alternates;
 pub mod answer;
 pub mod api;
+pub mod calendar;
 pub mod change;
 pub mod checks;
 pub mod codes;
@@ -26,6 +28,7 @@ pub mod landings;
 pub mod ops;
 pub mod policy;
 pub mod problem;
+pub mod terms;
 
 use std::path::PathBuf;
 use std::sync::Arc;

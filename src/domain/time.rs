@@ -43,6 +43,12 @@ impl Timestamp {
         (self.0 + 8 * 3_600_000_000).div_euclid(86_400_000_000)
     }
 
+    /// What a Beijing wall clock and calendar show; `None` for the ends of time.
+    pub fn beijing(self) -> Option<jiff::civil::DateTime> {
+        let instant = jiff::Timestamp::from_microsecond(self.0).ok()?;
+        Some(BEIJING.to_datetime(instant))
+    }
+
     /// This instant moved by `micros`, saturating at the ends.
     pub const fn plus_micros(self, micros: i64) -> Self {
         Timestamp(self.0.saturating_add(micros))

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::folder::Loaded;
 use super::yaml::Written;
 use crate::config::tree::{Fault, Faults, from_json};
-use crate::domain::policy::{Agreement, Kill, PairDefault, PolicySet, Version};
+use crate::domain::policy::{Agreement, Effect, Kill, PairDefault, PolicySet, Version};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
@@ -107,7 +107,8 @@ pub fn describe(agreement: &Agreement, words: &Vocabulary) -> Value {
             json!({ "by": rollout.by, "salt": rollout.salt, "steps": steps })
         }),
     );
-    put("landing", json!(agreement.landing));
+    let lands = agreement.effect != Effect::DataReturn;
+    put("landing", if lands { json!(agreement.landing) } else { Value::Null });
     put("attribution", json!(agreement.attribution));
     put("priority", json!(agreement.priority));
     put("evidence", json!(agreement.evidence));

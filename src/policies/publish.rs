@@ -4,6 +4,8 @@
 //! The store's pointer is the truth; memory follows it, in the order of its switches and never back. Never edits a
 //! version: a change is another version, and so is a kill.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,14 +16,16 @@ use tokio::sync::Mutex as Turn;
 use super::canonical;
 use super::diff::Diff;
 use super::folder::{self, Loaded};
+use super::lints::{self, LintView};
 use super::store::{Expected, NewSwitch, NewVersion, Pointed, PolicyStore, StoreError, StoredPolicy, Switch};
 use super::yaml::Written;
 use super::{Policies, PublishResult, Reload};
 use crate::config::settings::PolicySource;
 use crate::config::tree::{Fault, Faults, from_json};
+use crate::domain::policy::lint::{HeavyTraffic, Severity};
 use crate::domain::policy::{Kill, PolicySet};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::{Vocabulary, closed_list};
+use crate::domain::vocabulary::Vocabulary;
 
 /// The most kills that can be in force at once: each costs every click a look.
 pub const MOST_KILLS: usize = 100;
@@ -37,16 +41,8 @@ pub struct Rules {
     pub folder: PathBuf,
     /// Whether a version must have been run over recorded hops.
     pub require_backtest: bool,
-}
-
-closed_list! {
-    /// How much a finding weighs.
-    Severity {
-        /// Stops a publish unless it is let through by name.
-        Error = "error",
-        /// Is shown.
-        Warning = "warning",
-    }
+    /// When traffic is heavy: no window should end then.
+    pub traffic: HeavyTraffic,
 }
 
 /// Something that is allowed and reads like a mistake.
@@ -60,6 +56,25 @@ pub struct Finding {
     pub agreements: Vec<String>,
     /// One sentence, with the mend.
     pub message: String,
+    /// A click that shows it, by name and value as `explain` takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<BTreeMap<&'static str, String>>,
+}
+
+impl From<LintView> for Finding {
+    fn from(lint: LintView) -> Self {
+        let LintView { severity, kind, agreements, message, example } = lint;
+        Finding { severity, kind: kind.to_string(), agreements, message, example }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.severity, self.kind, self.message)?;
+        let Some(example) = &self.example else { return Ok(()) };
+        f.write_str("\n    e.g.")?;
+        example.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
 }
 
 /// Why a version did not come into force. Nothing was changed, but for versions that were kept.
@@ -386,8 +401,8 @@ impl Publisher {
                 Some(found.ok_or_else(|| StoreError::Unknown(version.clone()))?)
             }
         };
-        let words = Arc::clone(&self.words);
-        let work = move || prepare(proposal, origin, &set, last, &words, now);
+        let (words, traffic) = (Arc::clone(&self.words), self.rules.traffic.clone());
+        let work = move || prepare(proposal, origin, &set, last, &words, &traffic, now);
         tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?
     }
 
@@ -618,6 +633,7 @@ fn prepare(
     current: &PolicySet,
     last: Option<Switch>,
     words: &Vocabulary,
+    traffic: &HeavyTraffic,
     now: Timestamp,
 ) -> Result<Prepared, PublishError> {
     let (agreements, defaults, kills) = match (proposal, &origin) {
@@ -642,11 +658,12 @@ fn prepare(
     let diff = Diff::between(&before, &value(&candidate.canonical))
         .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
     // Of the agreements alone: what is switched off for the moment hides nothing of them.
-    let findings = findings(&base.policy, last.as_ref().map(|_| current));
+    let mut findings = findings(&base.policy, last.as_ref().map(|_| current));
+    findings.extend(lints::look(&base.policy, words, traffic, now, &|_| None).into_iter().map(Finding::from));
     Ok(Prepared { candidate, diff, findings, current: last, base, origin })
 }
 
-/// Everything that reads like a mistake in a candidate: the one place where findings are added.
+/// What reads like a mistake beside the version in force; what does by itself, `lints` says.
 fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> {
     let mut found = Vec::new();
     if candidate.agreements().is_empty() && current.is_some_and(|current| !current.agreements().is_empty()) {
@@ -656,6 +673,7 @@ fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> 
             agreements: Vec::new(),
             message: "has no agreement at all, which refuses every click: publish a kill where that is meant"
                 .to_owned(),
+            example: None,
         });
     }
     found

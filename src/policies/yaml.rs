@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::config::tree::{Faults, Field, Node, Table, from_yaml};
+use crate::domain::hop::Outcome;
 use crate::domain::policy::{Agreement, Attribution, Conditions, Effect, Kill, PairDefault, Rollout, Step, StickTo};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
@@ -52,7 +53,11 @@ impl Written {
             let Some(table) = entry.table() else { continue };
             let platform = table.require("platform").and_then(|field| platform(&field, words));
             let marketplace = table.require("marketplace").and_then(|field| marketplace(&field, words));
-            let outcome = table.require("outcome").and_then(|field| field.one_of(Effect::parse, &Effect::names()));
+            let outcome = table.require("outcome").and_then(|field| field.one_of(Outcome::parse, &Outcome::names()));
+            let outcome = outcome.map(|outcome| match outcome {
+                Outcome::Allow => Effect::Allow,
+                Outcome::Deny => Effect::Deny,
+            });
             if let (Some(platform), Some(marketplace), Some(outcome)) = (platform, marketplace, outcome) {
                 if self.defaults.iter().any(|known| known.platform == platform && known.marketplace == marketplace) {
                     table.fault("", "this pair already has a default: keep one");
@@ -123,6 +128,16 @@ impl Written {
             Some(field) => field.integer(-1_000..=1_000),
             None => Some(0),
         };
+        if effect == Some(Effect::DataReturn) {
+            for key in ["landing", "rollout"] {
+                if table.get(key).is_some() {
+                    table.fault(key, "has no meaning in a data_return, which lets no click through: leave it out");
+                }
+            }
+            if table.get("attribution").is_none() {
+                table.fault("", "a data_return needs `attribution`: window_days, sampling and events are all it says");
+            }
+        }
         let evidence = table.get("evidence").and_then(|field| field.text()).unwrap_or_default();
         table.finish();
         Some(Agreement {
@@ -311,4 +326,54 @@ fn attribution(table: Table<'_>) -> Option<Attribution> {
     let events = events.iter().filter_map(|field| field.text().map(Box::from)).collect();
     table.finish();
     Some(Attribution { window_days: window_days?, sampling: sampling?, events })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Agreement>, Vec<String>> {
+        let (mut written, faults) = (Written::default(), Faults::default());
+        written.read("x.yaml", text, &Vocabulary::default(), &faults);
+        match faults.count() {
+            0 => Ok(written.agreements),
+            _ => Err(faults.into_sorted().iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    const RETURN: &str = "agreements:\n  - id: a-b\n    title: t\n    platform: xiaohongshu\n    marketplace: jd\n    \
+                          effect: data_return\n    from: 2024-07-01\n";
+
+    #[test]
+    fn a_data_return_says_its_terms_and_nothing_of_a_jump() {
+        let good = read(&format!("{RETURN}    attribution: {{window_days: 30, sampling: 0.5}}\n")).unwrap();
+        assert_eq!(good[0].effect, Effect::DataReturn);
+        let steps = "    landing: app\n    rollout: {by: creator, steps: [{at: 2024-07-01, percent: 100}]}\n";
+        let faults = read(&format!("{RETURN}{steps}")).unwrap_err().join("\n");
+        for part in [
+            "x.yaml:8: agreements[0].landing: has no meaning in a data_return",
+            "x.yaml:9: agreements[0].rollout: has no meaning in a data_return",
+            "x.yaml:2: agreements[0]: a data_return needs `attribution`",
+        ] {
+            assert!(faults.contains(part), "{part:?} is missing in\n{faults}");
+        }
+    }
+
+    #[test]
+    fn a_default_allows_or_denies() {
+        let faults = read("defaults: [{platform: kuaishou, marketplace: jd, outcome: data_return}]").unwrap_err();
+        assert!(faults[0].contains("data_return") && faults[0].contains("allow"), "{faults:?}");
+    }
+
+    #[test]
+    fn fifty_faults_are_fifty_faults() {
+        let one = |n: usize| {
+            format!(
+                "  - {{id: a-{n}, title: t, platform: kuaishuo, marketplace: jd, effect: allow, from: 2022-01-01, \
+                 until: 2021-01-01}}\n"
+            )
+        };
+        let text: String = (0..25).map(one).collect();
+        assert_eq!(read(&format!("agreements:\n{text}")).unwrap_err().len(), 50);
+    }
 }

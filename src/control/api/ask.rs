@@ -36,6 +36,7 @@ pub(super) async fn decide(
     let question = DecideRequest::read(&body).check(&state.words, state.clock.now())?;
     let case = match &question.subject {
         Subject::Landing(landing) => Case::of_landing((**landing).clone()),
+        Subject::Marketplace(aim) => Case::of_aim(aim.clone()),
         Subject::Code(code) => {
             let link = api.link(code).await?;
             if caller.role == Role::Creator {
@@ -94,6 +95,7 @@ mod tests {
     use crate::control::ControlState;
     use crate::control::keys::sqlite::SqliteKeyStore;
     use crate::domain::click_id::ClickKey;
+    use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
     use crate::policies::publish::{Publisher, Rules};
@@ -106,7 +108,12 @@ mod tests {
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
         let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
-        let rules = Rules { source: PolicySource::Store, folder: folder.path().to_path_buf(), require_backtest: false };
+        let rules = Rules {
+            source: PolicySource::Store,
+            folder: folder.path().to_path_buf(),
+            require_backtest: false,
+            traffic: HeavyTraffic::default(),
+        };
         let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),

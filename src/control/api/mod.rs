@@ -4,6 +4,7 @@
 
 mod ask;
 mod body;
+mod calendar;
 mod links;
 mod policies;
 mod query;
@@ -82,6 +83,7 @@ enum Action {
     ListKills,
     Kill,
     LiftKill,
+    ShowCalendar,
     OpenApi,
 }
 
@@ -109,7 +111,7 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 17] = [
+pub const ROUTES: [Route; 18] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -126,6 +128,7 @@ pub const ROUTES: [Route; 17] = [
     route(Verb::Get, "/v1/policies/kills", Action::ListKills, OWNERS, "List kill switches"),
     route(Verb::Post, "/v1/policies/kills", Action::Kill, OPS, "Switch something off at once"),
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
+    route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -172,6 +175,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ListKills => on(filter, policies::kills),
         Action::Kill => on(filter, policies::kill),
         Action::LiftKill => on(filter, policies::lift),
+        Action::ShowCalendar => on(filter, calendar::calendar),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }

@@ -12,6 +12,8 @@ closed_list! {
         Allow = "allow",
         /// Refuses them, whatever else allows them.
         Deny = "deny",
+        /// Neither: only data of them is returned. Deciding knows nothing of it; see [`super::terms`].
+        DataReturn = "data_return",
     }
 }
 
@@ -106,7 +108,7 @@ pub struct Agreement {
     pub platform: PlatformId,
     /// Where it lands; at least one.
     pub marketplaces: Vec<MarketplaceId>,
-    /// Allow or deny.
+    /// Allow, deny, or data return without a jump.
     pub effect: Effect,
     /// In force from this instant …
     pub from: Timestamp,

@@ -279,7 +279,9 @@ impl PolicySet {
         };
         let slots = Vocabulary::MOST * Vocabulary::MOST;
         let mut rules: Vec<Vec<u32>> = vec![Vec::new(); slots];
-        for (place, agreement) in agreements.iter().enumerate() {
+        // A data return lets no click through and refuses none: it is in no pair, so a click never meets it.
+        let deciding = |agreement: &Agreement| agreement.effect != Effect::DataReturn;
+        for (place, agreement) in agreements.iter().enumerate().filter(|(_, agreement)| deciding(agreement)) {
             for marketplace in &agreement.marketplaces {
                 rules[slot(agreement.platform, *marketplace)].push(place as u32);
             }

@@ -8,8 +8,10 @@
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@choose`]: which of a link's landings a click takes;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
+//! - [`kill`]: what is switched off for the moment, before any agreement;
+//! - [`mod@lint`]: what is suspicious about a policy;
 //! - [`rollout`]: who is in a staged opening;
-//! - [`kill`]: what is switched off for the moment, before any agreement.
+//! - [`mod@terms`]: on which terms data of a note or click is returned.
 
 pub mod agreement;
 pub mod choose;
@@ -17,8 +19,10 @@ pub mod compile;
 pub mod decide;
 pub mod explain;
 pub mod kill;
+pub mod lint;
 pub mod nearest;
 pub mod rollout;
+pub mod terms;
 
 pub use agreement::{Agreement, Attribution, Conditions, Default as PairDefault, Effect, Rollout, Step, StickTo};
 pub use choose::{Choice, choice_until, choose};

@@ -1,0 +1,66 @@
+//! Findings about a policy in the words of the files, for the command line and the API. Never decides what is one; that is
+//! [`mod@crate::domain::policy::lint`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::domain::policy::PolicySet;
+use crate::domain::policy::lint::{HeavyTraffic, Kind, Lint, LintContext, MOST, Severity, lint};
+use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::Vocabulary;
+
+/// One finding.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LintView {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub kind: Kind,
+    /// The agreements it is about, the one to mend first.
+    pub agreements: Vec<String>,
+    /// One sentence with the mend.
+    pub message: String,
+    /// A click that shows it, by name and value as `explain` takes them; what is not known is left out.
+    pub example: Option<BTreeMap<&'static str, String>>,
+}
+
+impl LintView {
+    /// A finding in the words of `words`.
+    pub fn new(lint: &Lint, words: &Vocabulary) -> Self {
+        LintView {
+            severity: lint.severity,
+            kind: lint.kind,
+            agreements: lint.agreements.iter().map(|id| id.to_string()).collect(),
+            message: lint.message.clone(),
+            example: lint.example.as_ref().map(|click| click.named(words).into_iter().collect()),
+        }
+    }
+
+    /// Whether it keeps the policy from coming into force.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for LintView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.severity, self.kind, self.message)?;
+        let Some(example) = &self.example else { return Ok(()) };
+        f.write_str("\n    e.g.")?;
+        example.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
+}
+
+/// Looks at a policy as it is at `now`. `links_depending` counts the links of an agreement, where somebody can.
+pub fn look(
+    policy: &PolicySet,
+    words: &Vocabulary,
+    traffic: &HeavyTraffic,
+    now: Timestamp,
+    links_depending: &dyn Fn(&str) -> Option<u64>,
+) -> Vec<LintView> {
+    let context = LintContext { now, links_depending, traffic, most: MOST };
+    lint(policy, &context).iter().map(|lint| LintView::new(lint, words)).collect()
+}
