@@ -9,7 +9,7 @@
 //! main, cli
 //! app
 //! edge, control
-//! click
+//! click, report
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite
 //! domain
@@ -26,5 +26,6 @@ pub mod domain;
 pub mod edge;
 pub mod journal;
 pub mod policies;
+pub mod report;
 pub mod sqlite;
 pub mod telemetry;

@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod explain;
 mod http;
+mod report;
 mod serve;
 
 use std::io::Write;
@@ -109,6 +110,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
         Command::Hops(hops) => data::hops(hops),
+        Command::Report(asked) => report::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
             say!("certificate {}\nkey         {}", files.chain.display(), files.key.display());

@@ -10,5 +10,6 @@ pub mod hop;
 pub mod link;
 pub mod marketplace;
 pub mod policy;
+pub mod span;
 pub mod time;
 pub mod vocabulary;

@@ -127,7 +127,7 @@ mod tests {
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups) });
+        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups), summaries: Arc::new(Semaphore::new(1)) });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

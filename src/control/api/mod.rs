@@ -6,6 +6,7 @@ mod ask;
 mod body;
 mod links;
 mod query;
+mod reports;
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use super::problem::ApiError;
 
 /// Hop look-ups at the same time: each reads files on a blocking thread.
 const LOOKUPS: usize = 4;
+/// Summaries over all links at the same time.
+const SUMMARIES: usize = 1;
 
 /// The methods in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +72,7 @@ enum Action {
     Decide,
     FindHop,
     ShowPolicies,
+    ReportExpiring,
     OpenApi,
 }
 
@@ -95,7 +99,7 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 9] = [
+pub const ROUTES: [Route; 10] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -104,6 +108,7 @@ pub const ROUTES: [Route; 9] = [
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
+    route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -111,11 +116,16 @@ pub const ROUTES: [Route; 9] = [
 pub(super) struct Api {
     pub(super) state: ControlState,
     lookups: Arc<Semaphore>,
+    summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
 pub fn router(state: ControlState) -> Router {
-    let api = Arc::new(Api { state, lookups: Arc::new(Semaphore::new(LOOKUPS)) });
+    let api = Arc::new(Api {
+        state,
+        lookups: Arc::new(Semaphore::new(LOOKUPS)),
+        summaries: Arc::new(Semaphore::new(SUMMARIES)),
+    });
     let mut router = Router::new();
     for route in ROUTES {
         let mut methods = handler(route);
@@ -142,6 +152,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
         Action::ShowPolicies => on(filter, ask::policies),
+        Action::ReportExpiring => on(filter, reports::expiring),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }

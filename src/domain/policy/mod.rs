@@ -7,11 +7,13 @@
 //! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
+//! - [`ending`]: until when a link goes on working, and why it stops;
 //! - [`rollout`]: who is in a staged opening.
 
 pub mod agreement;
 pub mod compile;
 pub mod decide;
+pub mod ending;
 pub mod explain;
 pub mod nearest;
 pub mod rollout;
