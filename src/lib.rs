@@ -9,6 +9,7 @@
 //! main, cli
 //! app
 //! edge, control
+//! notify
 //! click, report
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite
@@ -25,6 +26,7 @@ pub mod control;
 pub mod domain;
 pub mod edge;
 pub mod journal;
+pub mod notify;
 pub mod policies;
 pub mod report;
 pub mod sqlite;

@@ -19,6 +19,7 @@ use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::Vocabulary;
 use hopgate::edge::plain;
 use hopgate::journal::{Journal, JournalConfig, Mode};
+use hopgate::notify::sqlite::SqliteOutbox;
 use hopgate::policies::{Policies, folder};
 use hopgate::telemetry::metrics::{Metrics, gauge_family};
 use serde_json::Value;
@@ -97,6 +98,7 @@ impl Running {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
+            outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),

@@ -4,6 +4,7 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+mod notify;
 mod observe;
 mod upkeep;
 
@@ -37,6 +38,10 @@ use crate::edge::plain;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
+use crate::notify::client::clients;
+use crate::notify::courier::Tally;
+use crate::notify::outbox::Outbox;
+use crate::notify::sqlite::SqliteOutbox;
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::PolicyStore;
 use crate::policies::{Policies, folder};
@@ -203,6 +208,8 @@ impl App {
             None => None,
         };
 
+        let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+
         let data = DataDir::new(&settings.data_dir);
         data.create()?;
         let journal = Journal::open(journal_config(&settings, &data))?;
@@ -218,6 +225,8 @@ impl App {
             .build()?;
         let policy_store: Arc<dyn PolicyStore> = Arc::new(SqlitePolicyStore::open(&data.database())?);
         runtime.block_on(upkeep::keep_version(&policies, &*policy_store, &loaded.canonical, clock.now()));
+        let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
+        let tally = Arc::new(Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -264,6 +273,7 @@ impl App {
                 counters: counters.clone(),
                 labels,
                 mode: settings.journal.mode,
+                webhooks: Arc::clone(&tally),
             },
         );
 
@@ -273,6 +283,7 @@ impl App {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
             keys,
+            outbox: Arc::clone(&outbox),
             clock: clock.clone(),
             words,
             click_key,
@@ -324,6 +335,15 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let parts = notify::Parts {
+            clients,
+            gateway: Arc::clone(&gateway),
+            settings: Arc::clone(&settings),
+            policy_store: Arc::clone(&policy_store),
+            outbox,
+            tally,
+        };
+        notify::start(&runtime, parts, &control_drained);
         let app = App {
             addresses,
             gateway,

@@ -47,6 +47,9 @@ pub enum Command {
     /// Reports.
     #[command(subcommand)]
     Report(Report),
+    /// Webhooks.
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
@@ -318,6 +321,51 @@ pub enum ReportFormat {
     Csv,
     /// One JSON object.
     Json,
+}
+
+/// `hopgate webhook`.
+#[derive(Subcommand, Debug)]
+pub enum Webhook {
+    /// List webhooks, and deliveries that wait or were given up.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// To this webhook only.
+        #[arg(long, value_name = "NAME")]
+        webhook: Option<String>,
+        /// In this state only: pending, delivered or dead.
+        #[arg(long)]
+        state: Option<String>,
+        /// Those that were delivered, too.
+        #[arg(long, conflicts_with = "state")]
+        all: bool,
+        /// At most so many of a state.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// One JSON array of the deliveries.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send an event again that was not delivered.
+    Retry {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The event's id, as `webhook list` shows it.
+        id: String,
+        /// To this webhook only.
+        #[arg(long, value_name = "NAME")]
+        webhook: Option<String>,
+    },
+    /// Send a webhook.test event now, and say what the receiver answers.
+    Test {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The webhook.
+        name: String,
+    },
 }
 
 /// `hopgate certs`.

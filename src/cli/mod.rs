@@ -15,6 +15,7 @@ mod explain;
 mod http;
 mod report;
 mod serve;
+mod webhook;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::app::StartError;
 use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
+use crate::notify::target::{TargetError, resolve};
 use crate::policies::folder;
 use args::{Certs, Cli, Command, Config, Place};
 
@@ -111,6 +113,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Key(key) => data::key(key),
         Command::Hops(hops) => data::hops(hops),
         Command::Report(asked) => report::run(asked),
+        Command::Webhook(asked) => webhook::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
             say!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
@@ -142,12 +145,31 @@ fn check(config: &Config) -> Result<(), CliError> {
     {
         faults.push(tls_fault(&error));
     }
+    faults.extend(check_webhooks(&settings)?);
     if faults.is_empty() {
         say!("ok: {agreements} agreements, {} certificates", settings.certificates.len());
         Ok(())
     } else {
         Err(CliError::Config(faults))
     }
+}
+
+/// What is wrong with webhooks: secrets, certificates, and hosts that lead where they may not. A name that cannot be
+/// resolved is no fault of the settings: it is told on standard error.
+fn check_webhooks(settings: &Settings) -> Result<Vec<Fault>, CliError> {
+    let mut faults = crate::notify::client::clients(&settings.webhooks).err().unwrap_or_default();
+    let runtime = data::runtime()?;
+    for webhook in &settings.webhooks {
+        match runtime.block_on(resolve(webhook)) {
+            Ok(_) => {}
+            Err(error @ TargetError::Unresolved { .. }) => eprintln!("warning: webhooks: {}: {error}", webhook.name),
+            Err(error) => {
+                let (file, field) = ("webhooks".to_owned(), webhook.name.clone());
+                faults.push(Fault { file, line: 1, field, problem: error.to_string() });
+            }
+        }
+    }
+    Ok(faults)
 }
 
 fn tls_fault(error: &crate::edge::tls::TlsError) -> Fault {

@@ -32,6 +32,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
+use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use keys::KeyStore;
 
@@ -44,6 +45,8 @@ pub struct ControlState {
     pub policies: Arc<Policies>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
+    /// What is told to webhooks.
+    pub outbox: Arc<dyn Outbox>,
     /// Time.
     pub clock: Clock,
     /// Names.

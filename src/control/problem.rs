@@ -13,6 +13,7 @@ use super::keys::KeyError;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
+use crate::notify::outbox::OutboxError;
 
 /// The most bytes of a request's body.
 pub const MOST_BODY: usize = 4 << 20;
@@ -67,6 +68,8 @@ pub enum ApiError {
     Links(StoreError),
     /// The key store.
     Keys(KeyError),
+    /// The webhooks' outbox.
+    Outbox(OutboxError),
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -82,6 +85,12 @@ impl From<StoreError> for ApiError {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         ApiError::Keys(error)
+    }
+}
+
+impl From<OutboxError> for ApiError {
+    fn from(error: OutboxError) -> Self {
+        ApiError::Outbox(error)
     }
 }
 
@@ -212,7 +221,7 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) => plain(
+            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) => plain(
                 "store_unavailable",
                 S::SERVICE_UNAVAILABLE,
                 "存储暂不可用 / Store not available",
@@ -239,6 +248,7 @@ impl ApiError {
         match self {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
+            ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),
             ApiError::Internal(what) => tracing::error!(%what, "control API: a fault of this program"),

@@ -106,6 +106,7 @@ mod tests {
     use crate::domain::policy::PolicySet;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
+    use crate::notify::sqlite::SqliteOutbox;
     use crate::policies::Policies;
 
     #[tokio::test]
@@ -118,6 +119,7 @@ mod tests {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
+            outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             clock: Clock::System,
             words,
             click_key: ClickKey::new(&[1; 16]),

@@ -7,6 +7,7 @@ mod body;
 mod links;
 mod query;
 mod reports;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ enum Action {
     FindHop,
     ShowPolicies,
     ReportExpiring,
+    ListDeliveries,
     OpenApi,
 }
 
@@ -99,7 +101,7 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 11] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -109,6 +111,7 @@ pub const ROUTES: [Route; 10] = [
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
+    route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -153,6 +156,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::FindHop => on(filter, ask::hop),
         Action::ShowPolicies => on(filter, ask::policies),
         Action::ReportExpiring => on(filter, reports::expiring),
+        Action::ListDeliveries => on(filter, webhooks::deliveries),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }
