@@ -46,6 +46,7 @@ pub(super) fn start(runtime: &Runtime, parts: Parts, drained: &signal::Receiver<
     let subscriptions = Subscriptions::new(asked.collect());
     let posted = Arc::new(Notify::new());
     for client in clients {
+        tally.begin(&client.target().settings.name, &client.target().settings.events);
         let courier = Courier {
             client,
             outbox: Arc::clone(&outbox),

@@ -46,6 +46,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Begins every count of a webhook at zero: an increase from nothing is none to Prometheus.
+    pub fn begin(&self, webhook: &str, kinds: &[EventKind]) {
+        let mut counts = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, sent) in kinds.iter().flat_map(|kind| Sent::ALL.iter().map(|sent| (*kind, *sent))) {
+            counts.entry((webhook.to_owned(), kind, sent)).or_default();
+        }
+    }
+
     fn count(&self, webhook: &str, kind: EventKind, sent: Sent) {
         let mut counts = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((webhook.to_owned(), kind, sent)).or_default() += 1;
