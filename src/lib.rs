@@ -9,7 +9,8 @@
 //! main, cli
 //! app
 //! edge, control
-//! click
+//! notify
+//! click, report
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite
 //! domain
@@ -25,6 +26,8 @@ pub mod control;
 pub mod domain;
 pub mod edge;
 pub mod journal;
+pub mod notify;
 pub mod policies;
+pub mod report;
 pub mod sqlite;
 pub mod telemetry;

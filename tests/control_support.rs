@@ -21,6 +21,7 @@ use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::Vocabulary;
 use hopgate::edge::plain;
 use hopgate::journal::{Journal, JournalConfig, Mode};
+use hopgate::notify::sqlite::SqliteOutbox;
 use hopgate::policies::publish::{Publisher, Rules};
 use hopgate::policies::sqlite::SqlitePolicyStore;
 use hopgate::telemetry::metrics::{Metrics, gauge_family};
@@ -109,6 +110,7 @@ impl Running {
             policies: Arc::clone(&policies),
             publisher,
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
+            outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),

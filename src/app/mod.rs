@@ -4,6 +4,7 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+mod notify;
 mod observe;
 mod upkeep;
 
@@ -37,9 +38,14 @@ use crate::edge::plain;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
+use crate::notify::client::clients;
+use crate::notify::courier::Tally;
+use crate::notify::outbox::Outbox;
+use crate::notify::sqlite::SqliteOutbox;
 use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
+use crate::policies::store::PolicyStore;
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
 
@@ -214,6 +220,8 @@ impl App {
             None => None,
         };
 
+        let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
         if settings.policy_source == PolicySource::Folder || !data.database().exists() {
@@ -232,9 +240,12 @@ impl App {
             .enable_all()
             .build()?;
         let versions = Arc::new(SqlitePolicyStore::open(&data.database())?);
+        let policy_store: Arc<dyn PolicyStore> = Arc::<SqlitePolicyStore>::clone(&versions);
         let publisher = Publisher::start(versions, Arc::clone(&words), policy_rules(&settings), clock.now());
         let publisher = Arc::new(runtime.block_on(publisher)?);
         let policies = Arc::clone(publisher.policies());
+        let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
+        let tally = Arc::new(Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -281,6 +292,7 @@ impl App {
                 counters: counters.clone(),
                 labels,
                 mode: settings.journal.mode,
+                webhooks: Arc::clone(&tally),
             },
         );
 
@@ -291,6 +303,7 @@ impl App {
             policies: Arc::clone(&policies),
             publisher: Arc::clone(&publisher),
             keys,
+            outbox: Arc::clone(&outbox),
             clock: clock.clone(),
             words,
             click_key,
@@ -342,6 +355,15 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let parts = notify::Parts {
+            clients,
+            gateway: Arc::clone(&gateway),
+            settings: Arc::clone(&settings),
+            policy_store,
+            outbox,
+            tally,
+        };
+        notify::start(&runtime, parts, &control_drained);
         let mut app = App {
             addresses,
             gateway,

@@ -8,6 +8,7 @@ use crate::click::Gateway;
 use crate::config::settings::JournalMode;
 use crate::edge::tls::Certificates;
 use crate::journal::{JournalStats, State};
+use crate::notify::courier::Tally;
 use crate::policies::PublishResult;
 use crate::telemetry::metrics::{
     Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
@@ -27,6 +28,8 @@ pub struct Observed {
     pub labels: Labels,
     /// The journal's mode.
     pub mode: JournalMode,
+    /// What was told to webhooks.
+    pub webhooks: Arc<Tally>,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -37,6 +40,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(catalog_families(&observed.gateway));
         families.extend(journal_families(&observed.journal, observed.mode));
         families.extend(certificate_families(observed.certificates.as_deref()));
+        families.extend(super::notify::families(&observed.webhooks));
         families
     });
 }

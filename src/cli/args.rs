@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::policy_args;
+use crate::domain::span::Span;
 use crate::domain::time::Timestamp;
 
 /// The redirect and deep-link gateway for social commerce.
@@ -47,6 +48,12 @@ pub enum Command {
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
+    /// Reports.
+    #[command(subcommand)]
+    Report(Report),
+    /// Webhooks.
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
@@ -385,6 +392,98 @@ pub enum ExportFormat {
     Ndjson,
     /// Comma-separated values with a head line.
     Csv,
+}
+
+/// `hopgate report`.
+#[derive(Subcommand, Debug)]
+pub enum Report {
+    /// Which links, of which creators, stop working when, and why.
+    Expiring(ReportExpiring),
+}
+
+/// `hopgate report expiring`.
+#[derive(Args, Debug)]
+pub struct ReportExpiring {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// How far to look ahead: 45m, 12h, 30d, 2w.
+    #[arg(long, value_name = "SPAN", default_value = "30d")]
+    pub within: Span,
+    /// From when [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Links of this creator only.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// Clicks on this platform only; links bound to none count.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// Links that work nowhere, too, in a list of their own.
+    #[arg(long)]
+    pub include_dead: bool,
+    /// Counts by instant and agreement only.
+    #[arg(long)]
+    pub summary: bool,
+    /// How to print it; CSV has the rows, not the counts.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+/// Formats of reports.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// Comma-separated values with a head line.
+    Csv,
+    /// One JSON object.
+    Json,
+}
+
+/// `hopgate webhook`.
+#[derive(Subcommand, Debug)]
+pub enum Webhook {
+    /// List webhooks, and deliveries that wait or were given up.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// To this webhook only.
+        #[arg(long, value_name = "NAME")]
+        webhook: Option<String>,
+        /// In this state only: pending, delivered or dead.
+        #[arg(long)]
+        state: Option<String>,
+        /// Those that were delivered, too.
+        #[arg(long, conflicts_with = "state")]
+        all: bool,
+        /// At most so many of a state.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// One JSON array of the deliveries.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send an event again that was not delivered.
+    Retry {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The event's id, as `webhook list` shows it.
+        id: String,
+        /// To this webhook only.
+        #[arg(long, value_name = "NAME")]
+        webhook: Option<String>,
+    },
+    /// Send a webhook.test event now, and say what the receiver answers.
+    Test {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The webhook.
+        name: String,
+    },
 }
 
 /// `hopgate certs`.

@@ -17,8 +17,10 @@ mod http;
 mod kills;
 mod policy;
 mod policy_args;
+mod report;
 mod serve;
 mod terms;
+mod webhook;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
+use crate::notify::target::{TargetError, resolve};
 use crate::policies::folder;
 use crate::policies::lints::{self, LintView};
 use args::{Certs, Cli, Command, Config, Place, Policy};
@@ -125,6 +128,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Report(asked) => report::run(asked),
+        Command::Webhook(asked) => webhook::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
             say!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
@@ -169,6 +174,7 @@ fn check(config: &Config) -> Result<(), CliError> {
     {
         faults.push(tls_fault(&error));
     }
+    faults.extend(check_webhooks(&settings)?);
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());
@@ -176,6 +182,24 @@ fn check(config: &Config) -> Result<(), CliError> {
     } else {
         Err(CliError::Config(faults))
     }
+}
+
+/// What is wrong with webhooks: secrets, certificates, and hosts that lead where they may not. A name that cannot be
+/// resolved is no fault of the settings: it is told on standard error.
+fn check_webhooks(settings: &Settings) -> Result<Vec<Fault>, CliError> {
+    let mut faults = crate::notify::client::clients(&settings.webhooks).err().unwrap_or_default();
+    let runtime = data::runtime()?;
+    for webhook in &settings.webhooks {
+        match runtime.block_on(resolve(webhook)) {
+            Ok(_) => {}
+            Err(error @ TargetError::Unresolved { .. }) => eprintln!("warning: webhooks: {}: {error}", webhook.name),
+            Err(error) => {
+                let (file, field) = ("webhooks".to_owned(), webhook.name.clone());
+                faults.push(Fault { file, line: 1, field, problem: error.to_string() });
+            }
+        }
+    }
+    Ok(faults)
 }
 
 fn tls_fault(error: &crate::edge::tls::TlsError) -> Fault {

@@ -3,3 +3,4 @@
 pub mod looks;
 pub mod settings;
 pub mod tree;
+pub mod webhooks;

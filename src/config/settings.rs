@@ -9,7 +9,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tree::{Fault, Faults, Field, Table, from_toml};
+use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
+use crate::domain::span::Span;
 use crate::domain::vocabulary::{Vocabulary, closed_list};
 use crate::telemetry::LogFormat;
 
@@ -137,6 +139,10 @@ pub struct Settings {
     pub traffic: HeavyTraffic,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
+    /// How long before a link stops working its creator's webhooks are told.
+    pub warn_ahead: Span,
+    /// Who is told of what.
+    pub webhooks: Vec<WebhookSettings>,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
     /// Log lines.
@@ -180,6 +186,8 @@ impl Settings {
             require_backtest: false,
             traffic: HeavyTraffic::default(),
             certificates: Vec::new(),
+            warn_ahead: Span::days(7),
+            webhooks: Vec::new(),
             words: Vocabulary::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
@@ -271,6 +279,14 @@ impl Settings {
                 pair.finish();
             }
             table.finish();
+        }
+        if let Some(table) = section("reports") {
+            let ahead = table.get("warn_ahead").and_then(|field| field.parse(|text| text.parse::<Span>()));
+            set(&mut settings.warn_ahead, ahead);
+            table.finish();
+        }
+        if let Some(field) = root.get("webhooks") {
+            settings.webhooks = webhooks::read(&field, base);
         }
         if let Some(table) = section("vocabulary") {
             let words = &mut settings.words;
@@ -446,6 +462,43 @@ mod tests {
             "journal.mode: `maybe`",
             "11: policies.folder: unknown key",
             "needs `trusted`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn webhooks_are_read_whole_with_every_fault() {
+        let settings = read(
+            "[reports]\nwarn_ahead = \"3d\"\n[[webhooks]]\nname = \"shop\"\nurl = \"https://hooks.example.com/h\"\n\
+             secret_file = [\"new.key\", \"old.key\"]\nsecret_env = \"HOOK\"\nevents = [\"link.expiring\"]\n\
+             give_up_after = \"2h\"\nca_file = \"ca.pem\"\n",
+        )
+        .unwrap();
+        let [webhook] = settings.webhooks.as_slice() else { panic!("one") };
+        assert_eq!((webhook.secrets.len(), webhook.events.len()), (3, 1));
+        assert_eq!((webhook.give_up_after.to_string(), settings.warn_ahead.to_string()), ("2h".into(), "3d".into()));
+        assert_eq!(webhook.ca_file.as_deref(), Some(Path::new("base/ca.pem")));
+        let good = "name = \"a\"\nurl = \"https://a.example/\"\nsecret_env = \"A\"\nevents = []\n";
+        let faults = read(&format!(
+            "[[webhooks]]\nname = \"A b\"\nurl = \"http://127.0.0.1/\"\nevents = [\"link.gone\", \"webhook.test\"]\n\
+             [[webhooks]]\nurl = \"https://10.0.0.8/\"\nsecret_env = \"A\"\nevents = []\nallow_privat = true\n\
+             [[webhooks]]\n{good}[[webhooks]]\n{good}[reports]\nwarn_ahead = \"soon\"\n"
+        ))
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 10, "{all}");
+        for part in [
+            "2: webhooks[0].name: `A b`",
+            "allow_http = true",
+            "needs `secret_file`",
+            "events[0]: `link.gone`",
+            "events[1]: `webhook.test`",
+            "webhooks[1].name: is missing",
+            "10.0.0.8, which is not a public address",
+            "did you mean `allow_private`?",
+            "webhooks[3].name: `a` is the name of another",
+            "reports.warn_ahead: `soon`",
         ] {
             assert!(all.contains(part), "{part} not in\n{all}");
         }

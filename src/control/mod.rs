@@ -40,6 +40,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
+use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
 use keys::KeyStore;
@@ -55,6 +56,8 @@ pub struct ControlState {
     pub publisher: Arc<Publisher>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
+    /// What is told to webhooks.
+    pub outbox: Arc<dyn Outbox>,
     /// Time.
     pub clock: Clock,
     /// Names.

@@ -14,6 +14,7 @@ use super::policy::pointer;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
+use crate::notify::outbox::OutboxError;
 use crate::policies::publish::PublishError;
 use crate::policies::store::StoreError as PolicyStoreError;
 
@@ -76,6 +77,8 @@ pub enum ApiError {
     Links(StoreError),
     /// The key store.
     Keys(KeyError),
+    /// The webhooks' outbox.
+    Outbox(OutboxError),
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -91,6 +94,12 @@ impl From<StoreError> for ApiError {
 impl From<KeyError> for ApiError {
     fn from(error: KeyError) -> Self {
         ApiError::Keys(error)
+    }
+}
+
+impl From<OutboxError> for ApiError {
+    fn from(error: OutboxError) -> Self {
+        ApiError::Outbox(error)
     }
 }
 
@@ -243,7 +252,7 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) => store_unavailable(),
+            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -269,6 +278,7 @@ impl ApiError {
             ) => {
                 tracing::error!(%what, "control API: policies");
             }
+            ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),
             ApiError::Internal(what) => tracing::error!(%what, "control API: a fault of this program"),

@@ -11,6 +11,7 @@ pub mod hop;
 pub mod link;
 pub mod marketplace;
 pub mod policy;
+pub mod span;
 pub mod time;
 pub mod tried;
 pub mod vocabulary;

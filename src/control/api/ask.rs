@@ -98,6 +98,7 @@ mod tests {
     use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
+    use crate::notify::sqlite::SqliteOutbox;
     use crate::policies::publish::{Publisher, Rules};
     use crate::policies::sqlite::SqlitePolicyStore;
 
@@ -120,6 +121,7 @@ mod tests {
             policies: Arc::clone(publisher.policies()),
             publisher: Arc::new(publisher),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
+            outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             clock: Clock::System,
             words,
             click_key: ClickKey::new(&[1; 16]),
@@ -129,7 +131,7 @@ mod tests {
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups) });
+        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups), summaries: Arc::new(Semaphore::new(1)) });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

@@ -8,6 +8,8 @@ mod calendar;
 mod links;
 mod policies;
 mod query;
+mod reports;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ use super::problem::ApiError;
 
 /// Hop look-ups at the same time: each reads files on a blocking thread.
 const LOOKUPS: usize = 4;
+/// Summaries over all links at the same time.
+const SUMMARIES: usize = 1;
 
 /// The methods in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +88,8 @@ enum Action {
     Kill,
     LiftKill,
     ShowCalendar,
+    ReportExpiring,
+    ListDeliveries,
     OpenApi,
 }
 
@@ -111,7 +117,7 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 18] = [
+pub const ROUTES: [Route; 20] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -129,6 +135,8 @@ pub const ROUTES: [Route; 18] = [
     route(Verb::Post, "/v1/policies/kills", Action::Kill, OPS, "Switch something off at once"),
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
+    route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
+    route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
@@ -136,11 +144,16 @@ pub const ROUTES: [Route; 18] = [
 pub(super) struct Api {
     pub(super) state: ControlState,
     lookups: Arc<Semaphore>,
+    summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
 pub fn router(state: ControlState) -> Router {
-    let api = Arc::new(Api { state, lookups: Arc::new(Semaphore::new(LOOKUPS)) });
+    let api = Arc::new(Api {
+        state,
+        lookups: Arc::new(Semaphore::new(LOOKUPS)),
+        summaries: Arc::new(Semaphore::new(SUMMARIES)),
+    });
     let mut router = Router::new();
     for route in ROUTES {
         let mut methods = handler(route);
@@ -176,6 +189,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::Kill => on(filter, policies::kill),
         Action::LiftKill => on(filter, policies::lift),
         Action::ShowCalendar => on(filter, calendar::calendar),
+        Action::ReportExpiring => on(filter, reports::expiring),
+        Action::ListDeliveries => on(filter, webhooks::deliveries),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }

@@ -8,6 +8,7 @@
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
 //! - [`mod@choose`]: which of a link's landings a click takes;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
+//! - [`ending`]: until when a link goes on working, and why it stops;
 //! - [`kill`]: what is switched off for the moment, before any agreement;
 //! - [`mod@lint`]: what is suspicious about a policy;
 //! - [`rollout`]: who is in a staged opening;
@@ -17,6 +18,7 @@ pub mod agreement;
 pub mod choose;
 pub mod compile;
 pub mod decide;
+pub mod ending;
 pub mod explain;
 pub mod kill;
 pub mod lint;
