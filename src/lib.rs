@@ -9,13 +9,14 @@
 //! main, cli
 //! app
 //! edge, control
-//! click
+//! click, audit
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite
 //! domain
 //! ```
 
 pub mod app;
+pub mod audit;
 pub mod catalog;
 pub mod cli;
 pub mod click;

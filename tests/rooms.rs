@@ -12,7 +12,7 @@ const ROWS: [&[&str]; 11] = [
     &["config"],
     &["sqlite"],
     &["catalog", "policies", "journal"],
-    &["click"],
+    &["click", "audit"],
     &["edge", "control"],
     &["app"],
     &["cli"],

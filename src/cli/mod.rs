@@ -9,11 +9,14 @@ macro_rules! say {
 }
 
 mod args;
+mod backtest;
 mod data;
 mod demo;
 mod explain;
 mod http;
+mod progress;
 mod serve;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,7 +29,7 @@ use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
 use crate::policies::folder;
-use args::{Certs, Cli, Command, Config, Place};
+use args::{Certs, Cli, Command, Config, Place, Policy};
 
 /// The settings file that is used when none is named.
 const USUAL_CONFIG: &str = "config/hopgate.toml";
@@ -106,6 +109,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve::run(serve),
         Command::Check { config } => check(&config),
         Command::Explain(explain) => explain::run(explain),
+        Command::Policy(Policy::Backtest(asked)) => backtest::run(*asked),
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
         Command::Hops(hops) => data::hops(hops),

@@ -25,7 +25,7 @@ pub struct Loaded {
     pub canonical: String,
 }
 
-/// Reads and compiles every `.yaml` and `.yml` file under `folder`.
+/// Reads and compiles every `.yaml` and `.yml` file under `folder`, or the one file it names.
 ///
 /// # Errors
 /// Every fault of every file, with line and mend.
@@ -61,6 +61,9 @@ pub fn load(folder: &Path, words: &Vocabulary) -> Result<Loaded, Vec<Fault>> {
 
 /// Agreement files under `folder`, by path. Hidden files and folders are left out.
 fn files(folder: &Path, faults: &Faults) -> Vec<PathBuf> {
+    if folder.is_file() {
+        return vec![folder.to_path_buf()];
+    }
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     // A folder behind a link may be one that was read already: mounted settings are links, and links can run in circles.

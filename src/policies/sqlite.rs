@@ -111,6 +111,43 @@ impl PolicyStore for SqlitePolicyStore {
     }
 }
 
+/// The texts of kept versions, for commands that only read: beside a running gateway, without a migration.
+pub struct KeptTexts(Mutex<Connection>);
+
+impl KeptTexts {
+    /// Opens an existing file for reading.
+    ///
+    /// # Errors
+    /// [`SqliteError`] naming the file.
+    pub fn open(path: &Path) -> Result<Self, SqliteError> {
+        sqlite::open_read_only(path, CACHE).map(|connection| KeptTexts(Mutex::new(connection)))
+    }
+
+    /// The 16 hex digits and the canonical JSON of every version, at most two, that begins with `prefix`: 8 digits at
+    /// least, of which 16 count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn find(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let prefix = prefix.get(..16).unwrap_or(prefix);
+        if prefix.len() < 8 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
+        let from = prefix.to_ascii_lowercase();
+        // Hex digits end at f: this is behind all that begin so.
+        let to = format!("{from}g");
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT version, canonical FROM policy_versions WHERE version >= ?1 AND version < ?2 \
+                 ORDER BY version LIMIT 2",
+            )
+            .map_err(unavailable)?;
+        let rows = statement.query_map([from, to], |row| Ok((row.get(0)?, row.get(1)?))).map_err(unavailable)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(unavailable)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::store::every_store;
@@ -121,5 +158,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policies.sqlite");
         every_store(|| SqlitePolicyStore::open(&path).unwrap()).await;
+        let texts = KeptTexts::open(&path).unwrap();
+        let one = Version([1; 32]).to_string();
+        for prefix in [&one[..8], &one, &format!("{one}{one}")] {
+            assert_eq!(texts.find(prefix).unwrap(), [(one.clone(), "{\"one\":\"一\"}".to_owned())], "{prefix}");
+        }
+        for prefix in ["0101010", "", "01010102", "0101' OR 1=1"] {
+            assert_eq!(texts.find(prefix).unwrap(), [], "{prefix}");
+        }
     }
 }
