@@ -19,6 +19,7 @@ use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::Vocabulary;
 use hopgate::edge::plain;
 use hopgate::journal::{Journal, JournalConfig, Mode};
+use hopgate::policies::sqlite::SqlitePolicyStore;
 use hopgate::policies::{Policies, folder};
 use hopgate::telemetry::metrics::{Metrics, gauge_family};
 use serde_json::Value;
@@ -96,6 +97,8 @@ impl Running {
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            policy_store: Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
+            shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             clock: clock.clone(),
             words,

@@ -22,6 +22,7 @@ use tokio::sync::watch as signal;
 
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
+use crate::click::shadow::ShadowSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
@@ -241,9 +242,11 @@ impl App {
             ops: address_of(&ops)?,
         };
 
+        let shadow = Arc::new(ShadowSlot::default());
         let gateway = Arc::new(Gateway {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            shadow: Arc::clone(&shadow),
             clock: clock.clone(),
             click_key: click_key.clone(),
             words: Arc::clone(&words),
@@ -272,6 +275,8 @@ impl App {
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            policy_store: Arc::clone(&policy_store),
+            shadow,
             keys,
             clock: clock.clone(),
             words,

@@ -17,6 +17,7 @@ use crate::audit::sweep::{Progress, Spread};
 use crate::audit::versions::{Kept, read};
 use crate::config::settings::Settings;
 use crate::domain::hop::Outcome;
+use crate::domain::policy::Reason;
 use crate::policies::folder;
 use crate::policies::sqlite::KeptTexts;
 
@@ -137,12 +138,13 @@ fn show(report: &Report) {
         ("shop type", &report.by.shop_type),
     ] {
         say!("by {what}{machines}");
-        rows.iter().for_each(|row| line(&format!("  {}", row.name), &row.matrix, width));
+        changed(rows, width);
     }
     let creator = &report.by.creator;
     let exact = if creator.exact { "" } else { "; those with the least change were summed on the way" };
     say!("by creator{machines}: {} of {} have a change{exact}", grouped(creator.changed), grouped(creator.creators));
-    creator.top.iter().for_each(|row| line(&format!("  {}", row.name), &row.matrix, width));
+    let hit = creator.top.iter().filter(|row| row.matrix.changed() > 0);
+    hit.for_each(|row| line(&format!("  {}", row.name), &row.matrix, width));
     if creator.others != Matrix::default() {
         line("  (all others)", &creator.others, width);
     }
@@ -172,10 +174,22 @@ fn show(report: &Report) {
     say!("no order data: what the change is worth cannot be said");
 }
 
+/// The rows with a change; the others in one.
+fn changed(rows: &[Row], width: usize) {
+    let (changed, same): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.matrix.changed() > 0);
+    changed.iter().for_each(|row| line(&format!("  {}", row.name), &row.matrix, width));
+    if !same.is_empty() {
+        let mut sum = Matrix::default();
+        same.iter().for_each(|row| sum.add(&row.matrix));
+        line(&format!("  ({} without change)", same.len()), &sum, width);
+    }
+}
+
 fn widest(report: &Report) -> usize {
     let by = &report.by;
     let rows = by.placement.iter().chain(&by.marketplace).chain(&by.shop_type).chain(&by.creator.top);
-    rows.map(|row: &Row| row.name.chars().count() + 2).max().unwrap_or(0).clamp(16, 40)
+    let rows = rows.filter(|row| row.matrix.changed() > 0);
+    rows.map(|row: &Row| row.name.chars().count() + 2).max().unwrap_or(0).clamp(22, 40)
 }
 
 fn line(name: &str, matrix: &Matrix, width: usize) {
@@ -186,10 +200,13 @@ fn line(name: &str, matrix: &Matrix, width: usize) {
 fn sample(sample: &Sample) {
     let decided = |decided: &crate::audit::backtest::sample::Decided| {
         let verb = if decided.outcome == Outcome::Allow { "allowed" } else { "refused" };
-        let agreement = decided.agreement.as_deref().map_or(String::new(), |agreement| format!(" {agreement}"));
-        let alternate =
-            decided.alternate.filter(|number| *number > 0).map_or(String::new(), |n| format!(" landing {n}"));
-        format!("{verb} {}{agreement}{alternate}", decided.reason)
+        let at = decided.alternate.filter(|number| *number > 0);
+        let at = at.map_or(String::new(), |number| format!(" at alternate {number}"));
+        match &decided.agreement {
+            Some(agreement) if decided.reason == Reason::Allowed => format!("{verb} by {agreement}{at}"),
+            Some(agreement) => format!("{verb}: {} ({agreement}){at}", decided.reason),
+            None => format!("{verb}: {}{at}", decided.reason),
+        }
     };
     let place = if sample.platform.is_empty() { "unknown" } else { &sample.platform };
     let surface = sample.surface.map_or("unknown", |surface| surface.as_str());

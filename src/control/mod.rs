@@ -6,6 +6,7 @@
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
 //! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`]: what is asked for, checked without HTTP, for the
 //!   command line as well;
+//! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
 //! - [`ops`]: metrics and readiness.
@@ -13,6 +14,8 @@
 pub mod alternates;
 pub mod answer;
 pub mod api;
+pub mod backtests;
+pub mod candidate;
 pub mod change;
 pub mod checks;
 pub mod codes;
@@ -32,10 +35,12 @@ pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
+use crate::click::shadow::ShadowSlot;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::Policies;
+use crate::policies::store::PolicyStore;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -45,6 +50,10 @@ pub struct ControlState {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// Policy versions that are kept.
+    pub policy_store: Arc<dyn PolicyStore>,
+    /// The candidate beside the policy in force, if one is set.
+    pub shadow: Arc<ShadowSlot>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
     /// Time.

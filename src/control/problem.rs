@@ -13,6 +13,7 @@ use super::keys::KeyError;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
+use crate::policies::store::StoreError as PolicyStoreError;
 
 /// The most bytes of a request's body.
 pub const MOST_BODY: usize = 4 << 20;
@@ -59,6 +60,14 @@ pub enum ApiError {
     UnknownHop,
     /// As many look-ups as may be are under way.
     Busy,
+    /// A backtest is running already; its id.
+    BacktestRunning(String),
+    /// No backtest has this id, or it is not the caller's.
+    UnknownBacktest,
+    /// No candidate is set.
+    NoShadow,
+    /// The policy store.
+    Policies(PolicyStoreError),
     /// Eight drawn codes were all taken.
     NoFreeCode,
     /// No random bytes.
@@ -194,6 +203,24 @@ impl ApiError {
                 "查询繁忙 / Busy",
                 "as many look-ups as may be are under way: try again in a second",
             ),
+            ApiError::BacktestRunning(id) => Words(
+                "backtest_running",
+                S::CONFLICT,
+                "已有回测在运行 / A backtest is running",
+                format!("one runs at a time: wait for `{id}`, or end it with DELETE /v1/policies/backtests/{id}"),
+            ),
+            ApiError::UnknownBacktest => plain(
+                "unknown_backtest",
+                S::NOT_FOUND,
+                "没有该回测 / No such backtest",
+                "no backtest of yours has this id: results are kept in memory, the last few of them, until a restart",
+            ),
+            ApiError::NoShadow => plain(
+                "no_shadow",
+                S::NOT_FOUND,
+                "没有候选政策 / No candidate set",
+                "no candidate is evaluated beside the live policy: set one with POST /v1/policies/shadow",
+            ),
             ApiError::NoFreeCode => plain(
                 "no_free_code",
                 S::INTERNAL_SERVER_ERROR,
@@ -212,7 +239,7 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) => plain(
+            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Policies(_) => plain(
                 "store_unavailable",
                 S::SERVICE_UNAVAILABLE,
                 "存储暂不可用 / Store not available",
@@ -238,6 +265,7 @@ impl ApiError {
     fn log(&self) {
         match self {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
+            ApiError::Policies(error) => tracing::error!(%error, "control API: policies"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),

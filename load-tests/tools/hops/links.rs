@@ -33,9 +33,19 @@ pub struct Links(Vec<Link>);
 const CATEGORIES: [&str; 8] = ["beauty", "phones", "food", "fashion", "home", "toys", "books", ""];
 
 impl Links {
-    pub fn new(dice: &mut Dice, count: usize) -> Self {
+    /// `works` tells whether a link works as the day begins: creators mostly paste such.
+    pub fn new(dice: &mut Dice, count: usize, works: impl Fn(&Link) -> bool) -> Self {
         let creators = (count / 4).max(20);
-        Links((0..count).map(|number| link(dice, number, creators)).collect())
+        let mut draw = |number| {
+            let mut drawn = link(dice, number, creators);
+            let mut tries = if dice.below(4) == 0 { 0 } else { 20 };
+            while tries > 0 && !works(&drawn) {
+                drawn = link(dice, number, creators);
+                tries -= 1;
+            }
+            drawn
+        };
+        Links((0..count).map(&mut draw).collect())
     }
 
     pub fn any(&self, dice: &mut Dice) -> &Link {

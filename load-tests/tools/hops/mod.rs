@@ -12,7 +12,6 @@ use hopgate::app::DataDir;
 use hopgate::domain::click_id::ClickMint;
 use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
-use hopgate::domain::link::Placement;
 use hopgate::domain::policy::{Decision, Facts, PolicySet, Reason, decide};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::tried::{Fallen, Tried};
@@ -147,7 +146,7 @@ pub fn generate(recipe: &Recipe, told: impl Fn(u64)) {
     let lane = journal.lane();
     local.spawn_local(lane.pump());
     local.block_on(&runtime, async {
-        let mut day_of_clicks = Clicks::new(recipe, &words);
+        let mut day_of_clicks = Clicks::new(recipe, &words, &versions[0].policy);
         for number in 0..recipe.hops {
             let at = recipe.from.plus_micros((day as u128 * u128::from(number) / u128::from(recipe.hops)) as i64);
             let version = &versions[usize::from(at >= middle)].policy;
@@ -174,9 +173,10 @@ struct Clicks<'w> {
 }
 
 impl<'w> Clicks<'w> {
-    fn new(recipe: &Recipe, words: &'w Vocabulary) -> Self {
+    fn new(recipe: &Recipe, words: &'w Vocabulary, first: &PolicySet) -> Self {
         let mut dice = Dice::new(recipe.seed);
-        let links = Links::new(&mut dice, (recipe.hops / 20).clamp(500, 100_000) as usize);
+        let works = |link: &Link| ask(words, first, link, link.surface, &link.landings[0], 1, recipe.from).is_allow();
+        let links = Links::new(&mut dice, (recipe.hops / 20).clamp(500, 100_000) as usize, works);
         let mut seed = [0; 24];
         seed.iter_mut().for_each(|byte| *byte = dice.next() as u8);
         Clicks { words, links, dice, mint: ClickMint::new(seed), tried: Vec::new() }
@@ -188,26 +188,9 @@ impl<'w> Clicks<'w> {
         let link = links.any(dice);
         let hinted = link.surface.is_none() && dice.below(2) == 0;
         let surface = link.surface.or_else(|| hinted.then(|| Surface::ALL[dice.below(Surface::ALL.len())]));
-        let placement = Placement { platform: words.platform(link.platform), surface };
         let visitor =
             u128::from(dice.zipf(2_000_000) as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let ask = |landing: &Landing| {
-            let facts = Facts {
-                platform: placement.platform,
-                surface,
-                marketplace: words.marketplace(landing.marketplace).unwrap(),
-                shop_type: landing.shop_type,
-                link_kind: landing.link_kind,
-                category: &landing.category,
-                creator: &link.creator,
-                shop: &landing.shop,
-                item: &landing.item,
-                carried: link.facts,
-                link: &link.code,
-                visitor,
-            };
-            decide(policy, &facts, at)
-        };
+        let ask = |landing: &Landing| ask(words, policy, link, surface, landing, visitor, at);
         let ended = link.ended;
         let (taken, decision) = if ended.is_some() { (0, None) } else { Self::take(link, ask, tried) };
         let landing = &link.landings[taken];
@@ -283,4 +266,31 @@ impl<'w> Clicks<'w> {
         }
         (taken.0, Some(taken.1))
     }
+}
+
+/// Decides a click on one landing of a link.
+fn ask<'p>(
+    words: &Vocabulary,
+    policy: &'p PolicySet,
+    link: &Link,
+    surface: Option<Surface>,
+    landing: &Landing,
+    visitor: u128,
+    at: Timestamp,
+) -> Decision<'p> {
+    let facts = Facts {
+        platform: words.platform(link.platform),
+        surface,
+        marketplace: words.marketplace(landing.marketplace).unwrap(),
+        shop_type: landing.shop_type,
+        link_kind: landing.link_kind,
+        category: &landing.category,
+        creator: &link.creator,
+        shop: &landing.shop,
+        item: &landing.item,
+        carried: link.facts,
+        link: &link.code,
+        visitor,
+    };
+    decide(policy, &facts, at)
 }

@@ -101,12 +101,14 @@ mod tests {
     use crate::catalog::{Catalog, LoadOptions};
     use crate::clock::Clock;
     use crate::control::ControlState;
+    use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::PolicySet;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
     use crate::policies::Policies;
+    use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
     async fn one_look_up_too_many_is_told_to_come_back() {
@@ -117,6 +119,8 @@ mod tests {
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::new(Policies::new(PolicySet::empty(), Timestamp::default())),
+            policy_store: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             clock: Clock::System,
             words,
@@ -127,7 +131,8 @@ mod tests {
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups) });
+        let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System);
+        let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups) });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

@@ -3,9 +3,11 @@
 //! Never checks a value itself; that is the drafts' and changes' work, which the command line shares.
 
 mod ask;
+mod backtests;
 mod body;
 mod links;
 mod query;
+mod shadow;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use tokio::sync::Semaphore;
 
 use super::ControlState;
+use super::backtests::Backtests;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -69,6 +72,12 @@ enum Action {
     Decide,
     FindHop,
     ShowPolicies,
+    BeginBacktest,
+    ShowBacktest,
+    RemoveBacktest,
+    SetShadow,
+    ShowShadow,
+    ClearShadow,
     OpenApi,
 }
 
@@ -95,7 +104,7 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 9] = [
+pub const ROUTES: [Route; 15] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -104,18 +113,26 @@ pub const ROUTES: [Route; 9] = [
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
+    route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
+    route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
+    route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
+    route(Verb::Post, "/v1/policies/shadow", Action::SetShadow, &[Role::Ops], "Put a candidate beside the live policy"),
+    route(Verb::Get, "/v1/policies/shadow", Action::ShowShadow, &[Role::Ops], "Read what the candidate would decide"),
+    route(Verb::Delete, "/v1/policies/shadow", Action::ClearShadow, &[Role::Ops], "Take the candidate away"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    backtests: Backtests,
     lookups: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
 pub fn router(state: ControlState) -> Router {
-    let api = Arc::new(Api { state, lookups: Arc::new(Semaphore::new(LOOKUPS)) });
+    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone());
+    let api = Arc::new(Api { state, backtests, lookups: Arc::new(Semaphore::new(LOOKUPS)) });
     let mut router = Router::new();
     for route in ROUTES {
         let mut methods = handler(route);
@@ -142,6 +159,12 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
         Action::ShowPolicies => on(filter, ask::policies),
+        Action::BeginBacktest => on(filter, backtests::begin),
+        Action::ShowBacktest => on(filter, backtests::show),
+        Action::RemoveBacktest => on(filter, backtests::remove),
+        Action::SetShadow => on(filter, shadow::set),
+        Action::ShowShadow => on(filter, shadow::show),
+        Action::ClearShadow => on(filter, shadow::clear),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }
@@ -186,6 +209,8 @@ mod tests {
             ("LinkDraft", &crate::control::draft::FIELDS[..]),
             ("LinkChange", &crate::control::change::FIELDS),
             ("DecideRequest", &crate::control::decision::FIELDS),
+            ("BacktestRequest", &super::backtests::FIELDS),
+            ("ShadowRequest", &super::shadow::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]
