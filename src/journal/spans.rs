@@ -148,11 +148,12 @@ impl Plan {
     fn ranges(&mut self, path: &Path, chunks: &[(Part, Cut)]) {
         let (mut min, mut max) = (i64::MAX, i64::MIN);
         for (_, cut) in chunks {
-            (min, max) = (min.min(cut.min_time), max.max(cut.max_time));
-            if (cut.segment_min, cut.segment_max) != (min, max) {
+            if (cut.segment_min, cut.segment_max) != (min.min(cut.min_time), max.max(cut.max_time)) {
                 let found = format!("the cut after record {} misstates the times of its segment", cut.last_seq);
                 self.damage.push(corrupt(path, cut.offset, found));
             }
+            // Each builds on what the one before says: a wrong one is told once.
+            (min, max) = (cut.segment_min, cut.segment_max);
         }
     }
 

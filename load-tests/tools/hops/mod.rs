@@ -135,7 +135,7 @@ pub fn generate(recipe: &Recipe, told: impl Fn(u64)) {
         let keeping = store.put_in_force(version.policy.version(), &version.canonical, since);
         runtime.block_on(keeping).unwrap();
     }
-    let mut config = JournalConfig::new(data.journal(), "gw-1");
+    let mut config = JournalConfig::new(data.journal(), "node-1");
     config.mode = Mode::Queued;
     config.backlog_bytes = 256 << 20;
     config.deadline = Duration::from_secs(600);
@@ -230,7 +230,7 @@ impl<'w> Clicks<'w> {
             ]),
             address: [0, 0, 0xff, 0xff, 203, 0, 113, 0],
             visitor,
-            node: "gw-1",
+            node: "node-1",
             alternate: taken as u8,
             tried: Tried::read(fell).unwrap(),
         });
