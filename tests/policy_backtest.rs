@@ -353,7 +353,7 @@ fn a_running_backtest_refuses_another_and_can_be_ended() {
     let second = ask(server.control, &admin, "POST", "/v1/policies/backtest", body());
     assert_eq!(second.status, 409, "60,000 hops take a debug build longer than one request: {second:?}");
     assert!(
-        second.body.contains("backtest_running") && second.body.contains(&parsed(&begun)["id"].as_str().unwrap()[..]),
+        second.body.contains("backtest_running") && second.body.contains(parsed(&begun)["id"].as_str().unwrap()),
         "{second:?}"
     );
     assert_eq!(ask(server.control, &admin, "DELETE", &location, None).status, 204);
