@@ -10,13 +10,14 @@
 //! app
 //! edge, control
 //! notify
-//! click, report
+//! click, audit, report
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite
 //! domain
 //! ```
 
 pub mod app;
+pub mod audit;
 pub mod catalog;
 pub mod cli;
 pub mod click;

@@ -109,6 +109,8 @@ impl Running {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
             publisher,
+            policy_store: Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
+            shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             clock: clock.clone(),

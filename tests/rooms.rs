@@ -12,7 +12,7 @@ const ROWS: [&[&str]; 12] = [
     &["config"],
     &["sqlite"],
     &["catalog", "policies", "journal"],
-    &["click", "report"],
+    &["click", "audit", "report"],
     &["notify"],
     &["edge", "control"],
     &["app"],

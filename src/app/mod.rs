@@ -23,6 +23,7 @@ use tokio::sync::watch as signal;
 
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
+use crate::click::shadow::ShadowSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
@@ -269,9 +270,11 @@ impl App {
             ops: address_of(&ops)?,
         };
 
+        let shadow = Arc::new(ShadowSlot::default());
         let gateway = Arc::new(Gateway {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            shadow: Arc::clone(&shadow),
             clock: clock.clone(),
             click_key: click_key.clone(),
             words: Arc::clone(&words),
@@ -302,6 +305,8 @@ impl App {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
             publisher: Arc::clone(&publisher),
+            policy_store: Arc::clone(&policy_store),
+            shadow,
             keys,
             outbox: Arc::clone(&outbox),
             clock: clock.clone(),

@@ -14,6 +14,8 @@ use crate::telemetry::metrics::{
     Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
 };
 
+use crate::telemetry::shadow::shadow_families;
+
 /// What is observed.
 pub struct Observed {
     /// Catalog, policies, clock.
@@ -36,6 +38,7 @@ pub struct Observed {
 pub fn register(metrics: &Metrics, observed: Observed) {
     metrics.on_scrape(move || {
         let mut families = click_families(&observed.counters, &observed.labels);
+        families.extend(shadow_families(&observed.counters, &observed.labels));
         families.extend(policy_families(&observed.gateway));
         families.extend(catalog_families(&observed.gateway));
         families.extend(journal_families(&observed.journal, observed.mode));

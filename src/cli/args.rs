@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::policy_args;
+use crate::audit::backtest::USUAL_SAMPLES;
+use crate::audit::shift::Shift;
 use crate::domain::span::Span;
 use crate::domain::time::Timestamp;
 
@@ -36,15 +38,15 @@ pub enum Command {
     },
     /// Say what would become of a click, and why.
     Explain(Explain),
+    /// Policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Links.
     #[command(subcommand)]
     Link(Link),
     /// API keys.
     #[command(subcommand)]
     Key(Key),
-    /// Policies.
-    #[command(subcommand)]
-    Policy(Policy),
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
@@ -147,6 +149,41 @@ pub struct Explain {
     /// --code: instead of the link's own alternates.
     #[arg(long = "alternate", value_name = "URL")]
     pub alternates: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate policy backtest`.
+#[derive(Args, Debug)]
+pub struct Backtest {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// The candidate: a kept version, by its first digits.
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// The candidate: agreement files in a folder, or one file [default: the policies of the settings].
+    #[arg(long, value_name = "PATH", conflicts_with = "version")]
+    pub policies: Option<PathBuf>,
+    /// Clicks from this time …
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// … until just before this one.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Decide as if each click came so much later, e.g. 1y, 364d, 12h: last year's traffic under this year's windows.
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true)]
+    pub shift: Option<Shift>,
+    /// Count bots, prefetch and HEAD in the breakdowns too.
+    #[arg(long)]
+    pub include_machines: bool,
+    /// Sample clicks of each cell, at most 1000.
+    #[arg(long, value_name = "COUNT", default_value_t = USUAL_SAMPLES)]
+    pub samples: usize,
+    /// Picks the samples: the same number picks the same clicks.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,
@@ -357,6 +394,8 @@ pub enum Policy {
     Unkill(policy_args::Unkill),
     /// List what is switched off.
     Kills(policy_args::Kills),
+    /// Say what a candidate policy would have made of recorded clicks.
+    Backtest(Box<Backtest>),
     /// Show which windows are open when, by pair, and which end soon.
     Calendar(Calendar),
     /// Say on which terms data of a note is returned, at the instant it is read.
@@ -382,6 +421,21 @@ pub enum Hops {
         format: ExportFormat,
         /// The file; it must not exist yet.
         out: PathBuf,
+    },
+    /// Decide every recorded hop again under the version it names; exit 1 unless all are equal.
+    Verify {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// From this time …
+        #[arg(long, value_name = "TIME")]
+        from: Option<Timestamp>,
+        /// … until just before this one.
+        #[arg(long, value_name = "TIME")]
+        to: Option<Timestamp>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::args::{ExportFormat, Hops, ImportFormat, Key, Link, LinkCreate, LinkImport, Place};
-use super::{CliError, policy, settings_of};
+use super::{CliError, policy, settings_of, verify};
 use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Created, NewLink, issue};
@@ -267,17 +267,23 @@ pub fn key(key: Key) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The data folder, which must have a journal.
+pub fn with_journal(settings: &Settings) -> Result<DataDir, CliError> {
+    let data = DataDir::new(&settings.data_dir);
+    let journal = data.journal();
+    if journal.is_dir() {
+        return Ok(data);
+    }
+    Err(CliError::Failed(format!("{}: no journal; name the data folder with --data-dir", journal.display())))
+}
+
 /// Runs `hopgate hops`.
 pub fn hops(hops: Hops) -> Result<(), CliError> {
-    let Hops::Export { place, from, to, format, out } = hops;
-    let data = DataDir::new(&settings_of(&place)?.data_dir);
-    if !data.journal().is_dir() {
-        let journal = data.journal();
-        return Err(CliError::Failed(format!(
-            "{}: no journal; name the data folder with --data-dir",
-            journal.display()
-        )));
-    }
+    let (place, from, to, format, out) = match hops {
+        Hops::Verify { place, from, to, json } => return verify::run(&place, from, to, json),
+        Hops::Export { place, from, to, format, out } => (place, from, to, format, out),
+    };
+    let data = with_journal(&settings_of(&place)?)?;
     let key = data.click_key()?;
     let format = match format {
         ExportFormat::Ndjson => Format::Ndjson,

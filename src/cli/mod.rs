@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod args;
+mod backtest;
 mod calendar;
 mod data;
 mod demo;
@@ -17,9 +18,11 @@ mod http;
 mod kills;
 mod policy;
 mod policy_args;
+mod progress;
 mod report;
 mod serve;
 mod terms;
+mod verify;
 mod webhook;
 
 use std::io::Write;
@@ -118,6 +121,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Explain(explain) => explain::run(explain),
         Command::Policy(Policy::Terms(asked)) => terms::run(asked),
         Command::Policy(Policy::Calendar(asked)) => calendar::run(asked),
+        Command::Policy(Policy::Backtest(asked)) => backtest::run(*asked),
         Command::Link(link) => data::link(link),
         Command::Key(key) => data::key(key),
         Command::Policy(Policy::List(asked)) => policy::list(&asked),

@@ -5,6 +5,7 @@
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
 pub mod placement;
+pub mod shadow;
 pub mod visitor;
 
 use std::cell::RefCell;
@@ -29,6 +30,7 @@ use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use shadow::ShadowSlot;
 use visitor::{Agents, DayKeys};
 
 /// What every worker shares.
@@ -37,6 +39,8 @@ pub struct Gateway {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// A candidate evaluated beside it, if one is set.
+    pub shadow: Arc<ShadowSlot>,
     /// Time.
     pub clock: Clock,
     /// The secret of click ids.
@@ -225,7 +229,8 @@ impl Worker {
             _ => None,
         };
         // Where the click goes, or would have gone.
-        let facts = choice.as_ref().map_or(&facts, |choice| &choice.facts);
+        let own = &facts;
+        let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
         let id = mint.mint(now);
         let flags = self.flags(ask, visitor.device.bot);
@@ -261,6 +266,11 @@ impl Worker {
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if gateway.shadow.is_on()
+            && let Some(live) = &choice
+        {
+            gateway.shadow.look(own, link, live, &hop, &self.counters.shadow);
+        }
         if hop.alternate != MAIN {
             bump(&self.counters.alternates, 1);
         }

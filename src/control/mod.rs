@@ -6,6 +6,7 @@
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
 //! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`], [`terms`]: what is asked for,
 //!   checked without HTTP, for the command line as well;
+//! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
 //! - [`calendar`]: which windows are open when;
@@ -14,7 +15,9 @@
 pub mod alternates;
 pub mod answer;
 pub mod api;
+pub mod backtests;
 pub mod calendar;
+pub mod candidate;
 pub mod change;
 pub mod checks;
 pub mod codes;
@@ -37,12 +40,14 @@ pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
+use crate::click::shadow::ShadowSlot;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
 use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
+use crate::policies::store::PolicyStore;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -54,6 +59,10 @@ pub struct ControlState {
     pub policies: Arc<Policies>,
     /// The one who puts another in force.
     pub publisher: Arc<Publisher>,
+    /// Policy versions that are kept.
+    pub policy_store: Arc<dyn PolicyStore>,
+    /// The candidate beside the policy in force, if one is set.
+    pub shadow: Arc<ShadowSlot>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.

@@ -63,6 +63,14 @@ pub enum ApiError {
     UnknownHop,
     /// As many look-ups as may be are under way.
     Busy,
+    /// A backtest is running already; its id.
+    BacktestRunning(String),
+    /// No backtest has this id, or it is not the caller's.
+    UnknownBacktest,
+    /// No candidate is set.
+    NoShadow,
+    /// The policy store.
+    Policies(PolicyStoreError),
     /// Eight drawn codes were all taken.
     NoFreeCode,
     /// No random bytes.
@@ -224,6 +232,24 @@ impl ApiError {
                 "查询繁忙 / Busy",
                 "as many look-ups as may be are under way: try again in a second",
             ),
+            ApiError::BacktestRunning(id) => Words(
+                "backtest_running",
+                S::CONFLICT,
+                "已有回测在运行 / A backtest is running",
+                format!("one runs at a time: wait for `{id}`, or end it with DELETE /v1/policies/backtests/{id}"),
+            ),
+            ApiError::UnknownBacktest => plain(
+                "unknown_backtest",
+                S::NOT_FOUND,
+                "没有该回测 / No such backtest",
+                "no backtest of yours has this id: results are kept in memory, the last few of them, until a restart",
+            ),
+            ApiError::NoShadow => plain(
+                "no_shadow",
+                S::NOT_FOUND,
+                "没有候选政策 / No candidate set",
+                "no candidate is evaluated beside the live policy: set one with POST /v1/policies/shadow",
+            ),
             ApiError::NoFreeCode => plain(
                 "no_free_code",
                 S::INTERNAL_SERVER_ERROR,
@@ -252,7 +278,7 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) => store_unavailable(),
+            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) | ApiError::Policies(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -272,6 +298,7 @@ impl ApiError {
     fn log(&self) {
         match self {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
+            ApiError::Policies(error) => tracing::error!(%error, "control API: policies"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
             ApiError::Publish(
                 PublishError::Store(PolicyStoreError::Unavailable(what)) | PublishError::Broken(what),

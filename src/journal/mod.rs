@@ -16,7 +16,8 @@
 //! full disk poisons it for good; and lanes, cuts and the deadline would be ours in any case.
 //!
 //! Files: `wire` the body of a hop; `segment` headers, frames, cuts; `lane` the workers' side; `writer` the thread;
-//! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out.
+//! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out; `spans` the log in
+//! stretches that can be read side by side.
 
 pub mod address;
 mod chunk;
@@ -30,6 +31,7 @@ mod recover;
 mod scan;
 mod segment;
 mod shared;
+pub mod spans;
 mod stats;
 pub mod wire;
 mod writer;

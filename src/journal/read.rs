@@ -92,17 +92,19 @@ impl OwnedRecord {
 
 /// A whole frame the reader stands behind; its body is the scan's.
 #[derive(Clone, Copy)]
-struct Place {
-    seq: u64,
-    schema: u8,
-    cut: Option<Cut>,
+pub(super) struct Place {
+    pub(super) seq: u64,
+    pub(super) schema: u8,
+    pub(super) cut: Option<Cut>,
 }
 
-/// A part of a segment that is to be read: where it begins and ends in the file, and its first record.
-struct Part {
-    from: u64,
-    to: u64,
-    first_seq: u64,
+/// A part of a segment that is to be read: where it begins and ends in the file, its first record and the first behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Part {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) first_seq: u64,
+    pub(super) next_seq: u64,
 }
 
 /// Reads the entries of a folder in order.
@@ -114,8 +116,9 @@ pub struct Reader {
     scan: Option<Scan>,
     header: Option<Header>,
     parts: VecDeque<Part>,
-    /// Where the part being read ends.
+    /// Where the part being read ends, and the number of the first record behind it.
     part_end: u64,
+    part_next: u64,
     expected: u64,
     is_last: bool,
 }
@@ -145,8 +148,49 @@ impl Reader {
             header: None,
             parts: VecDeque::new(),
             part_end: 0,
+            part_next: 0,
             expected: 0,
             is_last: false,
+        })
+    }
+
+    /// Some parts of one segment, every record of them. In the last segment the last part may end torn.
+    pub(super) fn of_parts(path: &Path, parts: &[Part], is_last: bool) -> Result<Reader, ReadError> {
+        let (scan, _) = Scan::open(path).map_err(|source| unreadable(path, source))?;
+        Ok(Reader {
+            segments: VecDeque::new(),
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            path: path.to_owned(),
+            scan: Some(scan),
+            header: None,
+            parts: parts.iter().copied().collect(),
+            part_end: 0,
+            part_next: 0,
+            expected: 0,
+            is_last,
+        })
+    }
+
+    /// Leaves the part that is being read, after damage in it; how many hops of it were not read, 0 when nobody can tell.
+    /// Only for readers over parts.
+    pub(super) fn skip_part(&mut self) -> u64 {
+        self.part_end = 0;
+        // The last record of a part is its cut.
+        self.part_next.saturating_sub(self.expected + 1)
+    }
+
+    /// The body of the last frame.
+    pub(super) fn body(&self) -> &[u8] {
+        self.scan.as_ref().map_or(&[], Scan::body)
+    }
+
+    /// The hop of a frame this reader has just stepped over.
+    pub(super) fn hop_at(&self, place: Place) -> Result<Hop<'_>, ReadError> {
+        wire::decode(place.schema, self.body()).map_err(|source| ReadError::Record {
+            path: self.path.clone(),
+            seq: place.seq,
+            source,
         })
     }
 
@@ -160,11 +204,7 @@ impl Reader {
         if let Some(cut) = place.cut {
             return Ok(Some(Entry::Cut(cut)));
         }
-        let body = self.scan.as_ref().map_or(&[][..], Scan::body);
-        match wire::decode(place.schema, body) {
-            Ok(hop) => Ok(Some(Entry::Hop(place.seq, hop))),
-            Err(source) => Err(ReadError::Record { path: self.path.clone(), seq: place.seq, source }),
-        }
+        self.hop_at(place).map(|hop| Some(Entry::Hop(place.seq, hop)))
     }
 
     /// The header of the segment the last entry came from.
@@ -181,7 +221,7 @@ impl Reader {
     }
 
     /// Steps to the next frame that is asked for.
-    fn advance(&mut self) -> Result<Option<Place>, ReadError> {
+    pub(super) fn advance(&mut self) -> Result<Option<Place>, ReadError> {
         loop {
             let Some(scan) = &mut self.scan else {
                 if !self.enter()? {
@@ -197,6 +237,7 @@ impl Reader {
                             scan.seek(part.from);
                         }
                         self.part_end = part.to;
+                        self.part_next = part.next_seq;
                         self.expected = part.first_seq;
                     }
                     None => self.scan = None,
@@ -297,7 +338,7 @@ impl Reader {
                     if let Some(parts) = self.parts_of(&scan, len).map_err(|source| unreadable(&self.path, source))? {
                         self.parts = parts;
                         // The successor is looked at with the number behind the last cut, read or not.
-                        self.parts.push_back(Part { from: len, to: len, first_seq: seq + 1 });
+                        self.parts.push_back(Part { from: len, to: len, first_seq: seq + 1, next_seq: seq + 1 });
                         self.part_end = 0;
                         scan.seek(HEADER as u64);
                         self.scan = Some(scan);
@@ -320,9 +361,9 @@ impl Reader {
         let mut parts = VecDeque::new();
         let mut end = len;
         while end > HEADER as u64 {
-            let Some((_, cut)) = scan.cut_before(end)?.filter(|(_, cut)| cut.offset < end) else { return Ok(None) };
+            let Some((seq, cut)) = scan.cut_before(end)?.filter(|(_, cut)| cut.offset < end) else { return Ok(None) };
             if self.may_have(cut.min_time, cut.max_time) {
-                parts.push_front(Part { from: cut.offset, to: end, first_seq: cut.first_seq });
+                parts.push_front(Part { from: cut.offset, to: end, first_seq: cut.first_seq, next_seq: seq + 1 });
             }
             end = cut.offset;
         }
@@ -375,7 +416,7 @@ pub fn verify(dir: &Path) -> Result<Verified, ReadError> {
 pub fn find(dir: &Path, id: ClickId, near: Timestamp) -> Result<Option<OwnedRecord>, ReadError> {
     let mut reader = Reader::between(dir, near.plus_micros(-NEAR), near.plus_micros(NEAR + 1))?;
     while let Some(place) = reader.advance()? {
-        let body = reader.scan.as_ref().map_or(&[][..], Scan::body);
+        let body = reader.body();
         if place.cut.is_none() && wire::id_and_time(body).is_some_and(|(found, _)| found == id) {
             return Ok(Some(OwnedRecord { seq: place.seq, schema: place.schema, body: body.into() }));
         }
@@ -383,10 +424,10 @@ pub fn find(dir: &Path, id: ClickId, near: Timestamp) -> Result<Option<OwnedReco
     Ok(None)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> ReadError {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> ReadError {
     ReadError::Unreadable { path: path.to_owned(), source }
 }
 
-fn corrupt(path: &Path, offset: u64, found: String) -> ReadError {
+pub(super) fn corrupt(path: &Path, offset: u64, found: String) -> ReadError {
     ReadError::Corrupt { path: path.to_owned(), offset, found }
 }

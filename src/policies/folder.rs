@@ -64,6 +64,9 @@ pub fn read(folder: &Path, words: &Vocabulary) -> Result<Written, Vec<Fault>> {
 
 /// Agreement files under `folder`, by path. Hidden files and folders are left out.
 fn files(folder: &Path, faults: &Faults) -> Vec<PathBuf> {
+    if folder.is_file() {
+        return vec![folder.to_path_buf()];
+    }
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     // A folder behind a link may be one that was read already: mounted settings are links, and links can run in circles.

@@ -303,6 +303,43 @@ impl PolicyStore for SqlitePolicyStore {
     }
 }
 
+/// The texts of kept versions, for commands that only read: beside a running gateway, without a migration.
+pub struct KeptTexts(Mutex<Connection>);
+
+impl KeptTexts {
+    /// Opens an existing file for reading.
+    ///
+    /// # Errors
+    /// [`SqliteError`] naming the file.
+    pub fn open(path: &Path) -> Result<Self, SqliteError> {
+        sqlite::open_read_only(path, CACHE).map(|connection| KeptTexts(Mutex::new(connection)))
+    }
+
+    /// The 16 hex digits and the canonical JSON of every version, at most two, that begins with `prefix`: 8 digits at
+    /// least, of which 16 count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn find(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let prefix = prefix.get(..16).unwrap_or(prefix);
+        if prefix.len() < 8 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
+        let from = prefix.to_ascii_lowercase();
+        // Hex digits end at f: this is behind all that begin so.
+        let to = format!("{from}g");
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT version, canonical FROM policy_versions WHERE version >= ?1 AND version < ?2 \
+                 ORDER BY version LIMIT 2",
+            )
+            .map_err(unavailable)?;
+        let rows = statement.query_map([from, to], |row| Ok((row.get(0)?, row.get(1)?))).map_err(unavailable)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(unavailable)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::conformance::every_store;
@@ -313,6 +350,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policies.sqlite");
         every_store(|| SqlitePolicyStore::open(&path).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn kept_texts_are_found_by_their_first_digits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policies.sqlite");
+        let text = "{\"agreements\":[],\"defaults\":[]}".to_owned();
+        let version = canonical::version(&text);
+        let store = SqlitePolicyStore::open(&path).unwrap();
+        let new = NewVersion {
+            version,
+            canonical: text.clone(),
+            author: "a".to_owned(),
+            note: String::new(),
+            at: Timestamp::from_micros(1),
+            agreements: 0,
+        };
+        store.keep(new).await.unwrap();
+        let texts = KeptTexts::open(&path).unwrap();
+        let full = version.full();
+        for prefix in [&full[..8], &full[..16], &full] {
+            let found = texts.find(prefix).unwrap();
+            assert!(matches!(&found[..], [(_, kept)] if *kept == text), "{prefix}: {found:?}");
+        }
+        for prefix in ["0101010", "", &full[..7], "0101' OR 1=1"] {
+            assert_eq!(texts.find(prefix).unwrap(), [], "{prefix}");
+        }
     }
 
     #[tokio::test]

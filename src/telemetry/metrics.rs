@@ -8,6 +8,8 @@ use std::time::Duration;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
+use super::shadow::ShadowCounters;
+
 /// Upper bounds of the latency buckets in seconds, for `hopgate_click_seconds`.
 pub const LATENCY_BOUNDS: [f64; 16] =
     [0.000_05, 0.000_1, 0.000_2, 0.000_4, 0.000_7, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -31,6 +33,8 @@ pub struct WorkerCounters {
     pub connections: AtomicU64,
     /// Connections accepted since start.
     pub accepted: AtomicU64,
+    /// A candidate policy beside the live one.
+    pub shadow: ShadowCounters,
     /// What was turned away, by [`Shed`].
     pub shed: [AtomicU64; Shed::ALL.len()],
 }
@@ -113,6 +117,7 @@ impl WorkerCounters {
             alternates: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            shadow: ShadowCounters::new(shape),
             shed: Default::default(),
         }
     }

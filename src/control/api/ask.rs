@@ -93,6 +93,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::settings::PolicySource;
     use crate::control::ControlState;
+    use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::lint::HeavyTraffic;
@@ -120,6 +121,8 @@ mod tests {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::clone(publisher.policies()),
             publisher: Arc::new(publisher),
+            policy_store: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             clock: Clock::System,
@@ -131,7 +134,9 @@ mod tests {
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, lookups: Arc::clone(&lookups), summaries: Arc::new(Semaphore::new(1)) });
+        let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System);
+        let summaries = Arc::new(Semaphore::new(1));
+        let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups), summaries });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

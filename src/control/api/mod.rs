@@ -3,12 +3,14 @@
 //! Never checks a value itself; that is the drafts' and changes' work, which the command line shares.
 
 mod ask;
+mod backtests;
 mod body;
 mod calendar;
 mod links;
 mod policies;
 mod query;
 mod reports;
+mod shadow;
 mod webhooks;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use tokio::sync::Semaphore;
 
 use super::ControlState;
+use super::backtests::Backtests;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -90,6 +93,12 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
+    BeginBacktest,
+    ShowBacktest,
+    RemoveBacktest,
+    SetShadow,
+    ShowShadow,
+    ClearShadow,
     OpenApi,
 }
 
@@ -117,7 +126,7 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 26] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -137,20 +146,29 @@ pub const ROUTES: [Route; 20] = [
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
+    route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
+    route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
+    route(Verb::Post, "/v1/policies/shadow", Action::SetShadow, &[Role::Ops], "Put a candidate beside the live policy"),
+    route(Verb::Get, "/v1/policies/shadow", Action::ShowShadow, &[Role::Ops], "Read what the candidate would decide"),
+    route(Verb::Delete, "/v1/policies/shadow", Action::ClearShadow, &[Role::Ops], "Take the candidate away"),
     route(Verb::Get, "/openapi.json", Action::OpenApi, &[], "This description"),
 ];
 
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    backtests: Backtests,
     lookups: Arc<Semaphore>,
     summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
 pub fn router(state: ControlState) -> Router {
+    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone());
     let api = Arc::new(Api {
         state,
+        backtests,
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
     });
@@ -191,6 +209,12 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::BeginBacktest => on(filter, backtests::begin),
+        Action::ShowBacktest => on(filter, backtests::show),
+        Action::RemoveBacktest => on(filter, backtests::remove),
+        Action::SetShadow => on(filter, shadow::set),
+        Action::ShowShadow => on(filter, shadow::show),
+        Action::ClearShadow => on(filter, shadow::clear),
         Action::OpenApi => on(filter, ask::openapi),
     }
 }
@@ -237,6 +261,8 @@ mod tests {
             ("DecideRequest", &crate::control::decision::FIELDS),
             ("PolicyDraft", &crate::control::policy::FIELDS),
             ("KillDraft", &crate::control::kill::FIELDS),
+            ("BacktestRequest", &super::backtests::FIELDS),
+            ("ShadowRequest", &super::shadow::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]
