@@ -306,6 +306,10 @@ fn described(prepared: &Prepared) -> Value {
 
 fn show_prepared(prepared: &Prepared) {
     say!("{}", prepared.diff);
+    let kills = prepared.candidate.policy.kills().len();
+    if kills > 0 {
+        say!("{kills} kill(s) go along: `hopgate policy kills` shows them");
+    }
     for Finding { severity, kind, agreements, message } in &prepared.findings {
         let about = if agreements.is_empty() { String::new() } else { format!(" {}:", agreements.join(", ")) };
         say!("{severity} {kind}:{about} {message}");
