@@ -7,10 +7,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use hopgate::domain::policy::lint::HeavyTraffic;
 use hopgate::domain::policy::{Agreement, Decision, Effect, Facts, PolicySet, Reason, decide, explain, terms};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface, Vocabulary};
-use hopgate::policies::folder;
+use hopgate::policies::{folder, lints};
 use support::Place;
 
 fn shipped() -> PolicySet {
@@ -218,4 +219,22 @@ fn a_pause_says_what_lies_around_it() {
     let around = terms::around(&policy, &asked, "2023-12-01".parse().unwrap());
     assert_eq!(around.ended.map(|agreement| &*agreement.id), Some("xiaohongshu-xiaohongxing-1-2022"));
     assert_eq!(around.begins.map(|agreement| &*agreement.id), Some("xiaohongshu-xiaohongxing-2-first-2024"));
+}
+
+#[test]
+fn the_lint_finds_no_error_at_any_time_and_nothing_of_today() {
+    let (policy, words) = (shipped(), Vocabulary::default());
+    let mut instants: BTreeSet<Timestamp> = policy.agreements().iter().flat_map(boundaries).collect();
+    instants.insert("2018-01-01".parse().unwrap());
+    let found = |now| lints::look(&policy, &words, &HeavyTraffic::default(), now, &|_| None);
+    for now in instants {
+        let errors: Vec<String> = found(now).iter().filter(|lint| lint.is_error()).map(ToString::to_string).collect();
+        assert!(errors.is_empty(), "{now}: {errors:?}");
+    }
+    let today = found("2026-11-20".parse().unwrap());
+    assert!(today.is_empty(), "{today:#?}");
+    // The end that the press could not explain either.
+    let told: Vec<String> = found("2022-11-15".parse().unwrap()).iter().map(ToString::to_string).collect();
+    let gap = "warning: gap: `kuaishou-jd-double11-2022` ends at 2022-12-01T00:00:00+08:00 and nothing goes on";
+    assert!(told.iter().any(|line| line.starts_with(gap) && line.contains("surface=live_cart")), "{told:#?}");
 }

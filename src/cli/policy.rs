@@ -307,6 +307,10 @@ fn described(prepared: &Prepared) -> Value {
 
 fn show_prepared(prepared: &Prepared) {
     say!("{}", prepared.diff);
+    let kills = prepared.candidate.policy.kills().len();
+    if kills > 0 {
+        say!("{kills} kill(s) go along: `hopgate policy kills` shows them");
+    }
     prepared.findings.iter().for_each(|finding| say!("{finding}"));
     let count = |severity| prepared.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

@@ -449,6 +449,9 @@ impl Publisher {
             Pointed::Conflict { current } => return Err(PublishError::Stale { current }),
         };
         self.apply(&switch, candidate.policy, at).await;
+        if switched {
+            tracing::info!(version = %switch.version, number = switch.number, by = %switch.by, "policy published");
+        }
         Ok(Published { switched, switch, previous: current.map(|switch| switch.version) })
     }
 
@@ -522,6 +525,7 @@ impl Publisher {
                 Ok(Pointed::Switched(switch)) => {
                     self.apply(&switch, loaded.policy, at).await;
                     self.policies.count(PublishResult::Switched);
+                    tracing::warn!(version = %switch.version, by = %switch.by, "{}", switch.note);
                     return Ok(switch);
                 }
                 Ok(Pointed::Unchanged(switch)) => {

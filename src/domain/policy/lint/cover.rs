@@ -180,24 +180,21 @@ impl<'s, 'p> Pair<'s, 'p, '_> {
         };
         let Some(by) = settled else { return Some(Fate::Unsettled) };
         let denies: Vec<&Shape<'p>> = rivals.into_iter().filter(|rival| rival.effect == Effect::Deny).collect();
-        let is_allow = mine.effect == Effect::Allow;
         // A click all the same: what it would have decided.
-        let shown = |pair: &mut Self| match pair.decides(mine, &[]) {
+        let example = match self.decides(mine, &[]) {
             Found::Click(click) => Some(*click),
-            _ => None,
+            // What never lets anyone in is nobody else's doing.
+            Found::None => return Some(Fate::Covered(None, Vec::new())),
+            Found::Unsettled => return Some(Fate::Unsettled),
         };
-        if is_allow && !denies.is_empty() {
+        if mine.effect == Effect::Allow && !denies.is_empty() {
             let one = denies.iter().find(|deny| deny.covers(mine)).map(|deny| vec![deny.agreement.id.clone()]);
             let all = || denies.iter().map(|deny| deny.agreement.id.clone()).collect();
             if one.is_some() || matches!(self.decides(mine, &denies), Found::None) {
-                return Some(Fate::Denied(shown(self), one.unwrap_or_else(all)));
+                return Some(Fate::Denied(example, one.unwrap_or_else(all)));
             }
         }
-        let example = shown(self);
-        // What never lets anyone in is nobody else's doing.
-        let by =
-            if example.is_some() { by.iter().map(|rival| rival.agreement.id.clone()).collect() } else { Vec::new() };
-        Some(Fate::Covered(example, by))
+        Some(Fate::Covered(example, by.iter().map(|rival| rival.agreement.id.clone()).collect()))
     }
 
     /// A click that `mine` matches and none of `rivals` does, at any instant of its window.
