@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::store::{InsertOutcome, LinkChange, LinkQuery, LinkStore, StoreError, UpdateOutcome};
+use hopgate::domain::alternates::Alternate;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::{Fact, Link, LinkState, Placement};
+use hopgate::domain::marketplace::recognise;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{MarketplaceId, PlatformId, ShopType, Surface};
 use support::{code, link, named, words};
@@ -45,6 +47,12 @@ fn open(file: &Path) -> Store {
     Arc::new(SqliteLinkStore::open(file, words()).unwrap())
 }
 
+const JD: &str = "https://item.jd.com/100012043978.html";
+
+fn alternate(url: &str) -> Alternate {
+    Alternate { landing: recognise(url).unwrap(), shop_type: ShopType::Flagship, category: None }
+}
+
 fn full() -> Link {
     let mut link = named("双".len().to_string().repeat(3).as_str());
     link.landing.shop = Some("shop:木葉の店'; DROP TABLE links".into());
@@ -58,6 +66,9 @@ fn full() -> Link {
     link.expires_at = Some(Timestamp::from_micros(-1));
     link.state = LinkState::Disabled;
     link.placement = Placement { platform: None, surface: Some(Surface::AdNote) };
+    link.alternates =
+        vec![alternate("https://detail.tmall.com/item.htm?id=610947572360&skuId=4344210834141"), alternate(JD)];
+    link.alternates[0].category = Some("美妆/\"口红\"".into());
     link
 }
 
@@ -132,6 +143,7 @@ async fn stale_updates_change_nothing(store: Store) {
         platform: Some(Some(PlatformId(2))),
         surface: Some(None),
         creator: Some(None),
+        alternates: Some(vec![alternate(JD)]),
     };
     let UpdateOutcome::Updated(updated) = store.update("changing", Some(first), change.clone()).await.unwrap() else {
         panic!("not updated");
@@ -143,6 +155,7 @@ async fn stale_updates_change_nothing(store: Store) {
     assert!(updated.revision > first);
     assert_eq!(store.get("changing").await.unwrap(), Some(expected.clone()));
     let current = updated.revision;
+    assert_eq!(updated.alternates.len(), 1);
     let lift = LinkChange { expires_at: Some(None), ..LinkChange::default() };
     let stale = store.update("changing", Some(first), lift.clone()).await.unwrap();
     assert_eq!(stale, UpdateOutcome::Stale { current });
@@ -150,7 +163,11 @@ async fn stale_updates_change_nothing(store: Store) {
     assert_eq!(store.update("no-such", None, lift.clone()).await.unwrap(), UpdateOutcome::NotFound);
     assert_eq!(store.latest_revision().await.unwrap(), current);
     assert!(matches!(store.update("changing", None, lift).await.unwrap(), UpdateOutcome::Updated(_)));
-    assert_eq!(store.get("changing").await.unwrap().unwrap().expires_at, None);
+    let lifted = store.get("changing").await.unwrap().unwrap();
+    assert_eq!((lifted.expires_at, lifted.alternates.len()), (None, 1), "what is not spoken of stays");
+    let clear = LinkChange { alternates: Some(Vec::new()), ..LinkChange::default() };
+    store.update("changing", None, clear).await.unwrap();
+    assert_eq!(store.get("changing").await.unwrap().unwrap().alternates, []);
     let tagged = |tag: &str| LinkQuery { tag: Some(tag.into()), ..LinkQuery::default() };
     assert_eq!(store.list(&tagged("new"), None, 9).await.unwrap().links.len(), 1);
     let retag = LinkChange { tags: Some(vec!["newer".into()]), ..LinkChange::default() };
@@ -278,7 +295,23 @@ async fn an_unusable_row_harms_no_other() {
     change.execute((code(3).as_str(), "https://evil.example/?item.jd.com", "kuaishou")).unwrap();
     change.execute((code(5).as_str(), "https://item.jd.com/1.html", "no_such_platform")).unwrap();
     other_hands.execute("UPDATE links SET expires_at = 'soon' WHERE code = ?1", [code(8).as_str()]).unwrap();
-    for (i, word) in [(3, "evil.example"), (5, "no_such_platform"), (8, "type")] {
+    let mut alternates = other_hands.prepare("UPDATE links SET alternates = ?2 WHERE code = ?1").unwrap();
+    let stored = |url: &str, kind: &str| {
+        format!(
+            r#"[{{"url":"{url}","marketplace":"jd","link_kind":"{kind}","shop_hint":"unknown","shop_type":"pop"}}]"#
+        )
+    };
+    alternates.execute((code(6).as_str(), stored("https://evil.test/1.html", "item"))).unwrap();
+    alternates.execute((code(7).as_str(), stored(JD, "no_such_kind"))).unwrap();
+    alternates.execute((code(9).as_str(), "{")).unwrap();
+    for (i, word) in [
+        (3, "evil.example"),
+        (5, "no_such_platform"),
+        (6, "evil.test"),
+        (7, "no_such_kind"),
+        (8, "type"),
+        (9, "no list of landings"),
+    ] {
         match store.get(code(i).as_str()).await {
             Err(StoreError::Unreadable { code: named, what }) => {
                 assert!(named == code(i).as_str() && what.contains(word))
@@ -287,7 +320,7 @@ async fn an_unusable_row_harms_no_other() {
         }
     }
     let changes = store.changed_since(0, None, 100).await.unwrap();
-    assert_eq!((changes.links.len(), changes.unreadable.len()), (7, 3));
+    assert_eq!((changes.links.len(), changes.unreadable.len()), (4, 6));
     let mut through = 0;
     while let changes = store.changed_since(through, None, 1).await.unwrap()
         && changes.more

@@ -42,6 +42,7 @@ pub fn link(i: u64) -> Link {
             variant: None,
             shop: None,
         },
+        alternates: Vec::new(),
         shop_type: ShopType::SelfOperated,
         category: None,
         creator: Some(format!("u{:09}", splitmix(i) % 100_000).into()),
@@ -66,6 +67,7 @@ pub fn new_link(slug: Option<&str>) -> NewLink {
     NewLink {
         slug: slug.map(|slug| Code::parse(slug).unwrap()),
         landing: link.landing,
+        alternates: link.alternates,
         shop_type: link.shop_type,
         category: link.category,
         creator: link.creator,

@@ -65,7 +65,7 @@ fn explain_answers_by_the_contract_to_the_millisecond() {
     assert_eq!(explain("2022-11-30 23:59:59.999"), text, "without a zone it is Beijing time");
 
     let names = |value: &Value| value.as_object().unwrap().len();
-    assert_eq!((names(&open), names(&open["landing"])), (8, 5), "{open}");
+    assert_eq!((names(&open), names(&open["landing"])), (10, 5), "{open}");
     let wanted = [
         "{\"outcome\":",
         ",\"reason\":",
@@ -79,6 +79,7 @@ fn explain_answers_by_the_contract_to_the_millisecond() {
         ",\"item_id\":",
         ",\"url\":",
         "},\"trace\":[",
+        "],\"alternate\":0,\"alternates\":[]}",
     ];
     let mut rest = text.as_str();
     for (number, name) in wanted.into_iter().enumerate() {
@@ -86,6 +87,67 @@ fn explain_answers_by_the_contract_to_the_millisecond() {
         assert!(number > 0 || found == 0);
         rest = &rest[found + name.len()..];
     }
+}
+
+#[test]
+fn alternates_are_typed_imported_and_explained() {
+    const TAOBAO: &str = "https://item.taobao.com/item.htm?id=41879347901";
+    const TMALL: &str = "https://detail.tmall.com/item.htm?id=610947572360";
+    let place = Place::new("");
+    shipped(&place);
+    let pasted = ["--platform", "kuaishou", "--surface", "live_cart", "--shop-type", "c_store", "--url", TAOBAO];
+    let own_stock = format!("{JD},shop_type=self_operated");
+    let flagship = format!("{TMALL},shop_type=flagship,category=health");
+    let others = ["--alternate", &own_stock, "--alternate", &flagship];
+    let explain = |at: &str, more: &[&str]| place.run(&[&["explain", "--at", at], more].concat());
+
+    let ran = explain("2022-11-15", &[&pasted[..], &others, &["--json"]].concat());
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((told["outcome"].as_str(), told["alternate"].as_u64()), (Some("allow"), Some(1)), "{ran:?}");
+    assert_eq!(told["landing"]["url"], JD);
+    assert_eq!(told["valid_until"], "2022-12-01T00:00:00+08:00", "then another landing is taken");
+    let tried: Vec<_> =
+        told["alternates"].as_array().unwrap().iter().map(|one| one["tried"].as_bool().unwrap()).collect();
+    assert_eq!(tried, [true, true, false]);
+    let ran = explain("2022-12-01", &[&pasted[..], &others].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for part in ["允许 / allow", "✗ 主 own", "✗ 备选 alternate 1: window_ended", "✓ 备选 alternate 2: allowed", TMALL]
+    {
+        assert!(ran.out.contains(part), "`{part}` not in {}", ran.out);
+    }
+
+    let ran = place.run(&[&["link", "create", "--slug", "smart", "--json"], &pasted[..], &others].concat());
+    let made: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (made["landing"]["url"].as_str(), made["decision"]["alternate"].as_u64()),
+        (Some(TAOBAO), Some(0)),
+        "{ran:?}"
+    );
+    let line = format!(
+        "{{\"url\":\"{TAOBAO}\",\"code\":\"brought\",\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\
+        \"alternates\":[{{\"url\":\"{JD}\",\"shop_type\":\"self_operated\"}}]}}\n"
+    );
+    std::fs::write(place.path("links.ndjson"), &line).unwrap();
+    assert_eq!(place.run(&["link", "import", "links.ndjson"]).out, "imported 1 links\n");
+    for code in ["smart", "brought"] {
+        let ran = explain("2022-11-15", &["--code", code, "--json"]);
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(told["alternate"], 1, "{ran:?}");
+    }
+    let instead = explain("2022-11-15", &["--code", "smart", "--json", "--alternate", &flagship]);
+    assert!(instead.out.contains("\"landing\":{\"marketplace\":\"tmall\""), "{instead:?}");
+
+    let bad = ["--alternate", "https://evil.test/,shop_type=mall", "--alternate", TAOBAO];
+    let ran = place.run(&[&["link", "create"], &pasted[..], &bad].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    for part in
+        ["--alternate no. 1, url: ", "--alternate no. 1, shop_type: ", "--alternate no. 2, url: leads to the same"]
+    {
+        assert!(ran.err.contains(part), "`{part}` not in {}", ran.err);
+    }
+    std::fs::write(place.path("links.ndjson"), line.replace(JD, "https://evil.test/")).unwrap();
+    let ran = place.run(&["link", "import", "links.ndjson"]);
+    assert!(ran.code == 1 && ran.err.contains("line 1: alternates[0].url: "), "{ran:?}");
 }
 
 #[test]

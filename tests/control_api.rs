@@ -13,6 +13,7 @@ use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
 use hopgate::domain::policy::Reason;
 use hopgate::domain::time::Timestamp;
+use hopgate::domain::tried::Tried;
 use hopgate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface};
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ async fn a_link_is_issued_read_listed_changed_and_switched_off() {
         "code": "double-11", "short_url": "http://127.0.0.1:8080/double-11",
         "landing": {"marketplace": "jd", "shop_type": "self_operated", "link_kind": "item",
             "item_id": "100012043978", "url": URL},
-        "decision": {"outcome": "allow", "reason": "allowed", "valid_until": "2022-12-01T00:00:00+08:00"},
+        "decision": {"outcome": "allow", "reason": "allowed", "valid_until": "2022-12-01T00:00:00+08:00", "alternate": 0},
     });
     assert_eq!(issued.json(), expected);
     let taken = running.admin("POST", "/v1/links", &body).await;
@@ -138,7 +139,7 @@ async fn every_bad_input_is_named_and_stores_nothing() {
 
     let all = json!({
         "url": "ftp://x", "platform": "kuaishuo", "surface": "live_card", "creator": "!a", "slug": "a/b",
-        "expires_at": LAST, "tags": ["x".repeat(65)], "alternates": ["https://item.jd.com/2.html"],
+        "expires_at": LAST, "tags": ["x".repeat(65)], "alternates": ["https://item.jd.com/2.html", 2],
         "shop_type": "mall", "category": "a b", "facts": {"x": 1}, "color": 1,
     });
     let faults = running.admin("POST", "/v1/links", &all).await.faults();
@@ -303,6 +304,8 @@ fn a_recorded_hop_is_found_by_its_click_id() {
             address: [0, 0, 0xff, 0xff, 203, 0, 113, 0],
             visitor: 5,
             node: "n1",
+            alternate: 0,
+            tried: Tried::NONE,
         };
         // A neighbour in the same microsecond must not be taken for it.
         let other = Hop { id: mint.mint(now), code: "another", ..hop };

@@ -17,6 +17,7 @@ use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
 use hopgate::domain::policy::Reason;
 use hopgate::domain::time::Timestamp;
+use hopgate::domain::tried::Tried;
 use hopgate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface};
 use hopgate::journal::export::{Format, export};
 use hopgate::journal::read::{Entry, Reader, verify};
@@ -122,6 +123,8 @@ fn hop(id: hopgate::domain::click_id::ClickId) -> Hop<'static> {
         address: [0; 8],
         visitor: 0,
         node: "gw-1",
+        alternate: 0,
+        tried: Tried::NONE,
     }
 }
 

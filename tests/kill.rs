@@ -36,7 +36,7 @@ fn rounds(mode: &str, rounds: u64) {
     println!("HOPGATE_SEED={seed}");
     let mut dice = Dice(seed);
     let place = Place::new(&format!("[journal]\nmode = \"{mode}\"\ndeadline = \"10s\"\nsegment_bytes = 131072\n"));
-    place.import(LINKS as usize);
+    import(&place);
     let mut told: HashSet<String> = HashSet::new();
     for round in 0..rounds {
         let mut server = place.serve(&[]);
@@ -75,11 +75,35 @@ fn rounds(mode: &str, rounds: u64) {
         assert!(seq > last, "seq {seq} after {last}");
         last = seq;
         assert!(exported.insert(hop["click_id"].as_str().unwrap().to_owned()), "there twice: {hop}");
+        // Every other link lands on its alternate: records with and without a tail lie side by side.
+        let odd = u64::from(hop["code"].as_str().unwrap().ends_with(['1', '3', '5', '7', '9']));
+        assert_eq!(
+            (hop["alternate"].as_u64(), hop["tried"].as_array().unwrap().len() as u64),
+            (Some(odd), odd),
+            "{hop}"
+        );
     }
     let missing: Vec<_> = told.iter().filter(|id| !exported.contains(*id)).collect();
     assert!(missing.is_empty(), "{} of {} answered clicks are not there: {missing:?}", missing.len(), told.len());
     assert!(told.len() as u64 > rounds * 20, "only {} clicks were answered", told.len());
     println!("{mode}: {rounds} kills, {} clicks answered, {} hops exported", told.len(), exported.len());
+}
+
+/// Links `load0000` and so on, all landing at JD: the even ones by themselves, the odd ones on their alternate.
+fn import(place: &Place) {
+    let lines: String = (0..LINKS)
+        .map(|number| {
+            let jd = support::JD;
+            let landing = match number % 2 {
+                0 => format!("\"url\":\"{jd}\""),
+                _ => format!("\"url\":\"https://item.taobao.com/item.htm?id=41879347901\",\"alternates\":[\"{jd}\"]"),
+            };
+            format!("{{{landing},\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\"code\":\"load{number:04}\"}}\n")
+        })
+        .collect();
+    std::fs::write(place.path("links.ndjson"), lines).unwrap();
+    let ran = place.run(&["link", "import", "links.ndjson"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, format!("imported {LINKS} links\n").as_str()), "{ran:?}");
 }
 
 /// Clicks until the gateway is gone; the ids it was given.

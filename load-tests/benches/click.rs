@@ -121,6 +121,7 @@ fn looking_up(c: &mut Criterion) {
                 .map(|number| NewLink {
                     slug: Some(code(number)),
                     landing: landing.clone(),
+                    alternates: Vec::new(),
                     shop_type: ShopType::SelfOperated,
                     category: None,
                     creator: Some("creator-12".into()),

@@ -2,6 +2,7 @@
 
 use super::Catalog;
 use super::store::{InsertOutcome, LinkStore, StoreError, tidy_facts};
+use crate::domain::alternates::Alternate;
 use crate::domain::code::Code;
 use crate::domain::link::{Fact, Link, LinkState, Placement};
 use crate::domain::marketplace::Landing;
@@ -18,6 +19,8 @@ pub struct NewLink {
     pub slug: Option<Code>,
     /// Where it leads.
     pub landing: Landing,
+    /// Where a click goes when the policy refuses that, in the order of trying.
+    pub alternates: Vec<Alternate>,
     /// Who runs the shop.
     pub shop_type: ShopType,
     /// The goods' category, if known.
@@ -56,6 +59,7 @@ impl NewLink {
         Link {
             code,
             landing: self.landing,
+            alternates: self.alternates,
             shop_type: self.shop_type,
             category: self.category,
             creator: self.creator,

@@ -7,6 +7,7 @@
 //! Never decides whether a link may be clicked, and never lets a click wait for the store, with one bounded exception
 //! while the start-up load runs ([`Catalog::fetch`]).
 
+mod alternates;
 mod cold;
 mod create;
 mod load;

@@ -1,15 +1,17 @@
 //! A link in one small allocation, as the map of the click path holds it. Never parses a URL, never checks one.
 //!
 //! Layout: a reference count and a length (`triomphe`), a 16-byte head, then the tail: two bytes of small fields, the
-//! lengths as varints, an optional expiry, and the texts one after the other. The item is usually a part of the URL and
+//! lengths as varints, an optional expiry, the texts one after the other, and the alternates, where there are any, in
+//! their own packed form. The item is usually a part of the URL and
 //! then costs two bytes. What the click path does not ask for (tags, creation time, variant) stays in the store.
 
 use triomphe::ThinArc;
 
+use crate::domain::alternates::Alternates;
 use crate::domain::code::Code;
 use crate::domain::link::{Link, LinkState, LinkView, Placement, facts_text};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
+use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
 /// The fields every link has. The key is in here rather than in the table: see [`super::map`].
 struct Head {
@@ -19,11 +21,15 @@ struct Head {
     revision: [u8; 6],
     /// [`NO_PLATFORM`] for none; ids end at 63.
     platform: u8,
+    /// The id, and [`ALTERNATES`].
     marketplace: u8,
 }
 
 const NO_PLATFORM: u8 = u8::MAX;
 const NO_SURFACE: u8 = 15;
+/// Over the marketplace: there are alternates behind the texts.
+const ALTERNATES: u8 = 1 << 7;
+const _: () = assert!(Vocabulary::MOST <= ALTERNATES as usize, "a marketplace takes seven bits");
 const _: () = assert!(Surface::ALL.len() <= NO_SURFACE as usize, "a surface takes four bits, 15 is none");
 const _: () = assert!(ShopType::ALL.len() <= 8, "a shop type takes three bits");
 const _: () = assert!(LinkKind::ALL.len() <= 8, "a link kind takes three bits");
@@ -83,6 +89,7 @@ impl Packed {
         for text in [url, creator, own_item, category, shop, &facts] {
             scratch.extend(text.as_bytes());
         }
+        link.alternates.iter().for_each(|alternate| alternate.view().pack(scratch));
 
         let mut revision = [0; 6];
         revision.copy_from_slice(&link.revision.to_le_bytes()[..6]);
@@ -90,7 +97,7 @@ impl Packed {
             code: Code::pack(link.code.as_str().as_bytes()).unwrap_or(0),
             revision,
             platform: link.placement.platform.map_or(NO_PLATFORM, |id| id.0),
-            marketplace: link.landing.marketplace.0,
+            marketplace: link.landing.marketplace.0 | if link.alternates.is_empty() { 0 } else { ALTERNATES },
         };
         Packed(ThinArc::from_header_and_slice(head, scratch))
     }
@@ -125,8 +132,15 @@ impl Packed {
         let mut length = |bit| if flags & bit != 0 { tail.number() } else { 0 };
         let (category, shop, facts) = (length(CATEGORY), length(SHOP), length(FACTS));
 
+        let (texts, alternates) = if head.marketplace & ALTERNATES != 0 {
+            let texts = url + creator + if own_item { item } else { 0 } + category + shop + facts;
+            tail.0.split_at_checked(texts).unwrap_or_default()
+        } else {
+            (tail.0, &[][..])
+        };
+
         // One check for all texts; it costs some nanoseconds and saves `unsafe`. Packed from `str`, so it never fails.
-        let mut texts = Texts(std::str::from_utf8(tail.0).unwrap_or_default());
+        let mut texts = Texts(std::str::from_utf8(texts).unwrap_or_default());
         let (url, creator) = (texts.take(url), texts.take(creator));
         let item = if own_item { texts.take(item) } else { url.get(item_at..item_at + item).unwrap_or_default() };
         LinkView {
@@ -134,7 +148,7 @@ impl Packed {
                 platform: (head.platform != NO_PLATFORM).then_some(PlatformId(head.platform)),
                 surface: Surface::ALL.get(usize::from(small & 15)).copied(),
             },
-            marketplace: MarketplaceId(head.marketplace),
+            marketplace: MarketplaceId(head.marketplace & !ALTERNATES),
             shop_type: *ShopType::ALL.get(usize::from(small >> SHOP_TYPE_SHIFT & 7)).unwrap_or(&ShopType::Unknown),
             link_kind: *LinkKind::ALL.get(usize::from(flags & 7)).unwrap_or(&LinkKind::Unknown),
             category: texts.take(category),
@@ -145,6 +159,7 @@ impl Packed {
             url,
             expires_at,
             state: if small & DISABLED != 0 { LinkState::Disabled } else { LinkState::Active },
+            alternates: Alternates::packed(alternates),
         }
     }
 }
@@ -202,8 +217,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::alternates::Alternate;
     use crate::domain::link::Fact;
-    use crate::domain::marketplace::{Destination, Landing};
+    use crate::domain::marketplace::{Destination, Landing, recognise};
 
     fn text() -> impl Strategy<Value = Option<Box<str>>> {
         // `None` and "" look alike to the click path, by the contract of `LinkView`.
@@ -225,6 +241,7 @@ mod tests {
             facts in proptest::collection::btree_map("[a-z_双]{1,20}", any::<bool>(), 0..5),
             expires_at in proptest::option::of(any::<i64>()),
             (disabled, revision) in (any::<bool>(), 0i64..1 << 48),
+            alternates in proptest::collection::vec(("[0-9]{1,12}", text(), 0..ShopType::ALL.len()), 0..4),
         ) -> Link {
             let ascii = item.as_deref().filter(|item| in_url && item.bytes().all(|b| b.is_ascii_alphanumeric()));
             let url = format!("https://item.jd.com/{}{rest}", ascii.unwrap_or_default());
@@ -239,6 +256,14 @@ mod tests {
                     shop,
                     destination: Destination::from_stored(&url).unwrap().0,
                 },
+                alternates: alternates
+                    .into_iter()
+                    .map(|(item, category, shop_type)| Alternate {
+                        landing: recognise(&format!("https://item.jd.com/{item}.html")).unwrap(),
+                        shop_type: ShopType::ALL[shop_type],
+                        category,
+                    })
+                    .collect(),
                 shop_type: ShopType::ALL[shop_type],
                 category,
                 creator,
@@ -254,6 +279,32 @@ mod tests {
                 revision,
             }
         }
+    }
+
+    #[test]
+    fn alternates_cost_those_links_alone_that_have_them() {
+        let mut link = Link {
+            code: Code::parse("AbCd1234").unwrap(),
+            landing: recognise("https://item.jd.com/100012043978.html").unwrap(),
+            alternates: Vec::new(),
+            shop_type: ShopType::SelfOperated,
+            category: None,
+            creator: Some("creator-12".into()),
+            placement: Placement { platform: Some(PlatformId(0)), surface: Some(Surface::LiveCart) },
+            facts: Vec::new(),
+            tags: Vec::new(),
+            expires_at: None,
+            state: LinkState::Active,
+            created_at: Timestamp::MIN,
+            revision: 1,
+        };
+        let plain = Packed::new(&link, &mut Vec::new());
+        // Two small fields, the lengths of URL, creator and item and the item's place, and the two texts: no byte more.
+        assert_eq!(plain.0.slice.len(), 2 + 4 + 37 + 10);
+        let landing = recognise("https://detail.tmall.com/item.htm?id=610947572360").unwrap();
+        link.alternates = vec![Alternate { landing, shop_type: ShopType::Flagship, category: None }];
+        let rich = Packed::new(&link, &mut Vec::new());
+        assert_eq!(rich.0.slice.len(), plain.0.slice.len() + 12 + 49);
     }
 
     proptest! {
@@ -279,7 +330,10 @@ mod tests {
                 url: link.landing.destination.as_str(),
                 expires_at: link.expires_at.unwrap_or(Timestamp::MAX),
                 state: link.state,
+                alternates: packed.view().alternates,
             });
+            let alternates: Vec<_> = link.alternates.iter().map(Alternate::view).collect();
+            prop_assert_eq!(packed.view().alternates.iter().collect::<Vec<_>>(), alternates);
             prop_assert_eq!(packed.revision(), link.revision);
             prop_assert_eq!(*packed.code(), Code::pack(link.code.as_str().as_bytes()).unwrap_or(0));
         }

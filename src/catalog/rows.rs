@@ -3,6 +3,7 @@
 
 use rusqlite::{Row, Statement, ToSql, params};
 
+use super::alternates;
 use super::store::UnreadableRow;
 use crate::domain::code::Code;
 use crate::domain::link::{Fact, Link, LinkState, Placement};
@@ -15,7 +16,8 @@ use crate::sqlite::Schema;
 /// reads it from front to back. `links_by_creator` serves a creator's own list, `link_tags` a label's.
 pub(super) const SCHEMA: Schema = Schema {
     name: "catalog",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE links (
             revision INTEGER PRIMARY KEY,
             code TEXT NOT NULL UNIQUE,
@@ -49,23 +51,28 @@ pub(super) const SCHEMA: Schema = Schema {
             links BIGINT NOT NULL
         );
         INSERT INTO catalog_state (only_row, revision, links) VALUES (1, 0, 0);
-    "],
+    ",
+        "
+        ALTER TABLE links ADD COLUMN alternates TEXT;
+    ",
+    ],
 };
 
 /// The columns [`read`] reads, in its order, of a table called `l`.
 pub(super) const COLUMNS: &str = "l.revision, l.code, l.state, l.marketplace, l.link_kind, l.shop_hint, l.item, \
      l.variant, l.shop, l.url, l.shop_type, l.category, l.creator, l.platform, l.surface, l.facts, l.tags, \
-     l.expires_at, l.created_at";
+     l.expires_at, l.created_at, l.alternates";
 
 /// Stores a link under the revision `?2`; no row when the code is taken.
 pub(super) const INSERT: &str = "INSERT INTO links (code, revision, state, marketplace, link_kind, shop_hint, item, \
-     variant, shop, url, shop_type, category, creator, platform, surface, facts, tags, expires_at, created_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+     variant, shop, url, shop_type, category, creator, platform, surface, facts, tags, expires_at, created_at, \
+     alternates) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
      ON CONFLICT (code) DO NOTHING";
 
 /// Writes the fields of a link that can change.
 pub(super) const UPDATE: &str = "UPDATE links SET revision = ?2, state = ?3, shop_type = ?4, category = ?5, \
-     creator = ?6, platform = ?7, surface = ?8, facts = ?9, tags = ?10, expires_at = ?11 WHERE code = ?1";
+     creator = ?6, platform = ?7, surface = ?8, facts = ?9, tags = ?10, expires_at = ?11, alternates = ?12 \
+     WHERE code = ?1";
 
 /// The stored name of a state.
 pub(super) const fn state_text(state: LinkState) -> &'static str {
@@ -92,7 +99,7 @@ pub(super) fn insert(
     words: &Vocabulary,
 ) -> rusqlite::Result<bool> {
     let landing = &link.landing;
-    let values: [&dyn ToSql; 19] = [
+    let values: [&dyn ToSql; 20] = [
         &link.code.as_str(),
         &revision,
         &state_text(link.state),
@@ -112,6 +119,7 @@ pub(super) fn insert(
         &tags_json(&link.tags),
         &link.expires_at.map(Timestamp::micros),
         &link.created_at.micros(),
+        &alternates::text(&link.alternates, words),
     ];
     Ok(statement.execute(&values[..])? == 1)
 }
@@ -130,6 +138,7 @@ pub(super) fn update(statement: &mut Statement<'_>, link: &Link, words: &Vocabul
         facts_json(&link.facts),
         tags_json(&link.tags),
         link.expires_at.map(Timestamp::micros),
+        alternates::text(&link.alternates, words),
     ])?;
     Ok(())
 }
@@ -201,6 +210,7 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
             shop: boxed(8)?,
             destination,
         },
+        alternates: alternates::read(row.get_ref(19)?.as_str_or_null()?, words).map_err(Fault::Row)?,
         shop_type: known("shop type", shop_type, ShopType::parse(shop_type))?,
         category: boxed(11)?,
         creator: boxed(12)?,
@@ -228,4 +238,30 @@ fn facts(json: Option<&str>) -> Result<Vec<Fact>, Fault> {
 fn tags(json: Option<&str>) -> Result<Vec<String>, Fault> {
     let Some(json) = json else { return Ok(Vec::new()) };
     serde_json::from_str(json).map_err(|fault| Fault::Row(format!("its tags are no list of texts: {fault}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::sqlite::SqliteLinkStore;
+    use crate::catalog::store::LinkStore as _;
+    use crate::sqlite;
+
+    #[tokio::test]
+    async fn a_file_from_before_alternates_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("links.sqlite");
+        let first = Schema { name: SCHEMA.name, steps: &SCHEMA.steps[..1] };
+        let old = sqlite::open(&file, &first, 1_024).unwrap();
+        old.execute_batch(
+            "INSERT INTO links (revision, code, state, marketplace, link_kind, shop_hint, item, url, shop_type, \
+             created_at) VALUES (1, 'AbCd1234', 'active', 'jd', 'item', 'unknown', '1', \
+             'https://item.jd.com/1.html', 'pop', 0); UPDATE catalog_state SET revision = 1, links = 1;",
+        )
+        .unwrap();
+        drop(old);
+        let store = SqliteLinkStore::open(&file, std::sync::Arc::default()).unwrap();
+        let link = store.get("AbCd1234").await.unwrap().unwrap();
+        assert_eq!((link.alternates.len(), link.landing.item.as_deref()), (0, Some("1")));
+    }
 }

@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 
+use crate::domain::alternates::Alternate;
 use crate::domain::link::{Fact, Link, LinkState};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, ShopType, Surface};
@@ -81,6 +82,8 @@ pub struct LinkChange {
     pub surface: Option<Option<Surface>>,
     /// Set or clear the creator.
     pub creator: Option<Option<Box<str>>>,
+    /// Replace the alternates.
+    pub alternates: Option<Vec<Alternate>>,
 }
 
 impl LinkChange {
@@ -101,6 +104,7 @@ impl LinkChange {
         set(&mut link.placement.platform, self.platform);
         set(&mut link.placement.surface, self.surface);
         set(&mut link.creator, self.creator);
+        set(&mut link.alternates, self.alternates);
     }
 }
 

@@ -133,6 +133,10 @@ pub struct Explain {
     /// Facts the link carries; repeatable.
     #[arg(long = "fact", value_name = "NAME")]
     pub facts: Vec<String>,
+    /// Where else it leads, tried in order when the policy refuses --url: URL[,shop_type=…][,category=…]; repeatable. With
+    /// --code: instead of the link's own alternates.
+    #[arg(long = "alternate", value_name = "URL")]
+    pub alternates: Vec<String>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,
@@ -153,7 +157,7 @@ pub struct LinkCreate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: Place,
-    /// The Taobao, Tmall or JD address.
+    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu.
     #[arg(long)]
     pub url: String,
     /// Bind it to a platform.
@@ -183,6 +187,10 @@ pub struct LinkCreate {
     /// A fact it carries; repeatable.
     #[arg(long = "fact", value_name = "NAME")]
     pub facts: Vec<String>,
+    /// Where a click goes when the policy refuses --url, tried in order: URL[,shop_type=…][,category=…]; repeatable, at
+    /// most 8.
+    #[arg(long = "alternate", value_name = "URL")]
+    pub alternates: Vec<String>,
     /// One JSON object.
     #[arg(long)]
     pub json: bool,

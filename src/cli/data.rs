@@ -16,8 +16,9 @@ use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Created, NewLink, issue};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
+use crate::control::alternates::AlternateDraft;
 use crate::control::codes::Codes;
-use crate::control::decision::{Case, explain};
+use crate::control::decision::{Case, LandingView, explain};
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
 use crate::control::keys::sqlite::SqliteKeyStore;
@@ -38,8 +39,17 @@ pub fn runtime() -> Result<Runtime, CliError> {
 /// Faults of fields, one a line.
 pub fn told(faults: &[FieldFault]) -> String {
     let lines: Vec<String> =
-        faults.iter().map(|fault| format!("--{}: {}", fault.field.replace('_', "-"), fault.problem)).collect();
+        faults.iter().map(|fault| format!("--{}: {}", argument(&fault.field), fault.problem)).collect();
     lines.join("\n")
+}
+
+/// The argument of a field; `alternates[0].url` is told as `alternate no. 1, url`.
+fn argument(field: &str) -> String {
+    let place = field.strip_prefix("alternates[").and_then(|rest| rest.split_once(']'));
+    match place.and_then(|(place, rest)| Some((place.parse::<usize>().ok()?, rest))) {
+        Some((place, rest)) => format!("alternate no. {}{}", place + 1, rest.replace('.', ", ")),
+        None => field.replace("alternates", "alternate").replace('_', "-"),
+    }
 }
 
 fn open_links(place: &Place) -> Result<(Settings, SqliteLinkStore), CliError> {
@@ -71,6 +81,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         shop_type: asked.shop_type,
         category: asked.category,
         facts: asked.facts.into_iter().map(|name| (name, true)).collect(),
+        alternates: asked.alternates.iter().map(|text| AlternateDraft::parse(text)).collect(),
         ..LinkDraft::default()
     };
     let now = Clock::System.now();
@@ -94,13 +105,17 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         let shown = json!({
             "code": link.code.as_str(),
             "short_url": short_url,
-            "landing": explained.landing,
+            "landing": LandingView::new(&link.landing, link.shop_type, link.landing.link_kind, &settings.words),
             "decision": explained.brief(),
         });
         say!("{shown}");
     } else {
         say!("{}", short_url.unwrap_or_else(|| link.code.to_string()));
-        say!("  {} {}", explained.outcome, explained.reason);
+        let alternate = match explained.alternate {
+            0 => String::new(),
+            place => format!("  备选 / alternate {place}  {}", explained.landing.url),
+        };
+        say!("  {} {}{alternate}", explained.outcome, explained.reason);
     }
     Ok(())
 }

@@ -82,6 +82,13 @@ const TODAY: [Scene; 11] = [
     scene("wechat/chat", JD, "self_operated", "", WECHAT, "no_agreement"),
 ];
 
+/// Where the smart link is pasted, in which app, and what must come of it.
+const SMART: [(&str, &str, &str, &str); 3] = [
+    ("xiaohongshu/ad_note", XIAOHONGSHU, "allowed", TMALL),
+    ("kuaishou/short_video_cart", KUAISHOU, "allowed", JD),
+    ("kuaishou/live_cart", KUAISHOU, "window_ended", ""),
+];
+
 #[derive(Default)]
 struct Tally {
     clicks: usize,
@@ -155,7 +162,7 @@ fn read_key(data: &Path) -> Result<String, CliError> {
     Ok(text.trim().to_owned())
 }
 
-/// Issues a link through the API; its code.
+/// Issues the link of a scene; its code.
 async fn issue(control: &mut Client, key: &str, scene: &Scene, number: usize) -> Result<String, String> {
     let (platform, surface) = scene.placement.split_once('/').unwrap_or((scene.placement, "other"));
     let mut draft = json!({
@@ -168,6 +175,11 @@ async fn issue(control: &mut Client, key: &str, scene: &Scene, number: usize) ->
     if !scene.category.is_empty() {
         draft["category"] = json!(scene.category);
     }
+    issue_draft(control, key, &draft).await
+}
+
+/// Issues a link through the API; its code.
+async fn issue_draft(control: &mut Client, key: &str, draft: &Value) -> Result<String, String> {
     let request = Request::post("/v1/links")
         .header(header::HOST, "control")
         .header(header::AUTHORIZATION, format!("Bearer {key}"))
@@ -189,8 +201,8 @@ struct Tap {
     location: String,
 }
 
-async fn tap(click: &mut Client, code: &str, agent: &str, tally: &mut Tally) -> Result<Tap, String> {
-    let request = Request::get(format!("/{code}"))
+async fn tap(click: &mut Client, path: &str, agent: &str, tally: &mut Tally) -> Result<Tap, String> {
+    let request = Request::get(format!("/{path}"))
         .header(header::HOST, "go.example")
         .header(header::USER_AGENT, agent)
         .header(header::ACCEPT, "application/json")
@@ -239,6 +251,40 @@ async fn today(addresses: crate::app::Addresses, data: &Path, tally: &mut Tally)
         let outcome = if tap.status == StatusCode::FOUND { "302" } else { "403" };
         let place = if tap.location.is_empty() { "-" } else { &tap.location };
         row([scene.placement, &code, outcome, &tap.reason, place]);
+    }
+    smart(&mut control, &mut click, &key, tally).await
+}
+
+/// One link for goods that Tmall and JD both sell, bound to no placement: it lands where each place allows.
+async fn smart(control: &mut Client, click: &mut Client, key: &str, tally: &mut Tally) -> Result<(), String> {
+    say!("\n一条智能短链：天猫为主，京东备选，贴在三处");
+    say!("One smart link, Tmall first and JD as its alternate, pasted in three places\n");
+    let draft = json!({
+        "url": TMALL,
+        "shop_type": "flagship",
+        "category": "health",
+        "creator": "creator-smart",
+        "alternates": [{"url": JD, "shop_type": "self_operated"}],
+    });
+    let code = issue_draft(control, key, &draft).await?;
+    for (placement, agent, reason, place) in SMART {
+        let surface = placement.split_once('/').map_or("other", |(_, surface)| surface);
+        let mut shown = None;
+        for _ in 0..TAPS {
+            let tap = tap(click, &format!("{code}?surface={surface}"), agent, tally).await?;
+            if (tap.reason.as_str(), tap.location.as_str()) != (reason, place) {
+                let Tap { status, reason, location } = &tap;
+                tally.wrong.push(format!("{placement}: wanted {place}, got {status} {reason} {location}"));
+            }
+            shown = Some(tap);
+        }
+        let Some(tap) = shown else { continue };
+        let place = match tap.location.as_str() {
+            "" => "-".to_owned(),
+            JD => format!("{JD}  备选 / alternate 1"),
+            place => place.to_owned(),
+        };
+        row([placement, &code, tap.status.as_str(), &tap.reason, &place]);
     }
     Ok(())
 }

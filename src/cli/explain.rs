@@ -9,6 +9,7 @@ use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::store::LinkStore;
 use crate::clock::Clock;
+use crate::control::alternates::AlternateDraft;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
 use crate::domain::hop::Outcome;
 use crate::policies::folder;
@@ -28,6 +29,8 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         category: asked.category,
         creator: asked.creator,
         facts: (!asked.facts.is_empty()).then(|| asked.facts.into_iter().map(|name| (name, true)).collect()),
+        alternates: (!asked.alternates.is_empty())
+            .then(|| asked.alternates.iter().map(|text| AlternateDraft::parse(text)).collect()),
         misread: Vec::new(),
     };
     let question =
@@ -70,6 +73,26 @@ fn show(explained: &Explained) {
     say!("  政策版本 policy      {}", explained.policy_version);
     let landing = &explained.landing;
     say!("  落地 landing        {} {} {}", landing.marketplace, landing.link_kind, landing.url);
+    if !explained.alternates.is_empty() {
+        say!("  依次尝试 landings");
+    }
+    for landing in &explained.alternates {
+        let name = if landing.alternate == 0 {
+            "主 own".to_owned()
+        } else {
+            format!("备选 alternate {}", landing.alternate)
+        };
+        let mark = match (landing.outcome, landing.tried) {
+            (_, false) => "·",
+            (Outcome::Allow, true) => "✓",
+            (Outcome::Deny, true) => "✗",
+        };
+        let untried = if landing.tried { "" } else { "（未用到 not tried）" };
+        let until = landing.valid_until.map_or(String::new(), |until| format!(" 至 until {until}"));
+        let agreement = landing.agreement.as_deref().unwrap_or("-");
+        say!("    {mark} {name}: {} {agreement}{until}{untried}", landing.reason);
+        say!("        {} {} {}", landing.landing.marketplace, landing.landing.shop_type, landing.landing.url);
+    }
     if !explained.trace.is_empty() {
         say!("  逐条 trace");
     }

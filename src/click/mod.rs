@@ -1,4 +1,5 @@
-//! The life of one click: look up, decide, record, land.
+//! The life of one click: look up, decide, record, land. A link with alternates lands on the first of its landings that
+//! the policy allows.
 //!
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
@@ -21,8 +22,9 @@ use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::link::{LinkState, LinkView};
-use crate::domain::policy::{Decision, Facts, Permit, PolicySet, Reason, decide};
+use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::time::Timestamp;
+use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
@@ -92,6 +94,19 @@ pub struct Refused {
     pub opens_at: Option<Timestamp>,
     /// When it ended, if it has.
     pub ended_at: Option<Timestamp>,
+    /// The alternates that fell too, in the order of trying.
+    pub also_tried: Vec<AlsoTried>,
+}
+
+/// An alternate that fell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlsoTried {
+    /// Which: n for the n-th.
+    pub alternate: u8,
+    /// Where it would have led.
+    pub marketplace: String,
+    /// Why it fell.
+    pub reason: Reason,
 }
 
 /// A click that has been decided and handed to the journal.
@@ -117,6 +132,7 @@ struct State {
     policy: Reader,
     mint: ClickMint,
     agents: Agents,
+    fallen: Gathering,
 }
 
 impl Worker {
@@ -130,7 +146,8 @@ impl Worker {
         let (mint, agents) = seed.split_at(24);
         let mint = ClickMint::new(mint.try_into().map_err(io::Error::other)?);
         let agents = Agents::new(agents.try_into().map_err(io::Error::other)?);
-        let state = RefCell::new(State { policy: gateway.policies.reader(), mint, agents });
+        let state =
+            RefCell::new(State { policy: gateway.policies.reader(), mint, agents, fallen: Gathering::default() });
         Ok(Worker { gateway, lane, counters, state })
     }
 
@@ -171,7 +188,7 @@ impl Worker {
     /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
     pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
         let gateway = &*self.gateway;
-        let State { policy, mint, agents } = &mut *self.state.borrow_mut();
+        let State { policy, mint, agents, fallen } = &mut *self.state.borrow_mut();
         let policy: &PolicySet = policy.load();
         let now = gateway.clock.now();
         let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
@@ -195,12 +212,20 @@ impl Worker {
             LinkState::Active if now >= link.expires_at => Some(Reason::LinkExpired),
             LinkState::Active => None,
         };
-        let decision = if ended.is_none() { Some(decide(policy, &facts, now)) } else { None };
-        let reason = ended.or(decision.as_ref().map(Decision::reason)).unwrap_or(Reason::NoAgreement);
-        let permit = match &decision {
+        fallen.clear();
+        let choice = if ended.is_none() {
+            Some(choose(policy, &facts, link.alternates.iter(), now, |choice| fallen.add(&fell(gateway, choice))))
+        } else {
+            None
+        };
+        let decision = choice.as_ref().map(|choice| &choice.decision);
+        let reason = ended.or(decision.map(Decision::reason)).unwrap_or(Reason::NoAgreement);
+        let permit = match decision {
             Some(Decision::Allow(permit)) => Some(permit),
             _ => None,
         };
+        // Where the click goes, or would have gone.
+        let facts = choice.as_ref().map_or(&facts, |choice| &choice.facts);
 
         let id = mint.mint(now);
         let flags = self.flags(ask, visitor.device.bot);
@@ -212,18 +237,18 @@ impl Worker {
             platform: known.placement.platform.map_or("", |id| gateway.words.platform_name(id)),
             surface: known.placement.surface,
             placement_source: known.source,
-            marketplace: gateway.words.marketplace_name(link.marketplace),
-            shop_type: link.shop_type,
-            link_kind: link.link_kind,
-            category: link.category,
-            item: link.item,
-            shop: link.shop,
+            marketplace: gateway.words.marketplace_name(facts.marketplace),
+            shop_type: facts.shop_type,
+            link_kind: facts.link_kind,
+            category: facts.category,
+            item: facts.item,
+            shop: facts.shop,
             facts: link.facts,
             outcome: if permit.is_some() { Outcome::Allow } else { Outcome::Deny },
             reason,
-            agreement: decision.as_ref().and_then(Decision::agreement).map_or("", |agreement| &agreement.id),
+            agreement: decision.and_then(Decision::agreement).map_or("", |agreement| &agreement.id),
             policy_version: policy.version().short(),
-            bucket: decision.as_ref().and_then(Decision::bucket),
+            bucket: decision.and_then(Decision::bucket),
             landing: permit.map(Permit::landing),
             app: visitor.device.app,
             os: visitor.device.os,
@@ -231,13 +256,18 @@ impl Worker {
             address: visitor.address,
             visitor: visitor.hash,
             node: &gateway.node,
+            alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
+            tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
         };
         let commit = self.lane.append(&hop);
-        self.count(known.placement.platform, link.marketplace, reason, flags);
-        let answer = match (permit, &decision) {
-            (Some(permit), _) => Answer::Redirect(land(permit, link)),
-            (None, Some(decision)) => Answer::Refused(Box::new(refused(gateway, &facts, decision, now))),
-            (None, None) => Answer::Gone(reason),
+        self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if hop.alternate != MAIN {
+            bump(&self.counters.alternates, 1);
+        }
+        let answer = match (permit, &choice) {
+            (Some(permit), Some(choice)) => Answer::Redirect(land(permit, choice, link)),
+            (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
+            (_, None) => Answer::Gone(reason),
         };
         Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
     }
@@ -273,11 +303,29 @@ impl Worker {
 
 /// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the
 /// allow-list had passed it.
-fn land(_permit: &Permit<'_>, link: &LinkView<'_>) -> Bytes {
-    Bytes::copy_from_slice(link.url.as_bytes())
+fn land(_permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Bytes {
+    Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes())
 }
 
-fn refused(gateway: &Gateway, facts: &Facts<'_>, decision: &Decision<'_>, now: Timestamp) -> Refused {
+/// A refused landing as the hop records it.
+fn fell<'a>(gateway: &'a Gateway, choice: &Choice<'a, 'a>) -> Fallen<'a> {
+    let facts = &choice.facts;
+    Fallen {
+        alternate: choice.alternate,
+        marketplace: gateway.words.marketplace_name(facts.marketplace),
+        shop_type: facts.shop_type,
+        link_kind: facts.link_kind,
+        category: facts.category,
+        item: facts.item,
+        shop: facts.shop,
+        reason: choice.decision.reason(),
+        agreement: choice.decision.agreement().map_or("", |agreement| &agreement.id),
+        bucket: choice.decision.bucket(),
+    }
+}
+
+fn refused(gateway: &Gateway, choice: &Choice<'_, '_>, tried: Tried<'_>, now: Timestamp) -> Refused {
+    let Choice { facts, decision, .. } = choice;
     let agreement = decision.agreement();
     let reason = decision.reason();
     Refused {
@@ -289,6 +337,14 @@ fn refused(gateway: &Gateway, facts: &Facts<'_>, decision: &Decision<'_>, now: T
         ended_at: agreement
             .map(|agreement| agreement.until)
             .filter(|until| reason == Reason::WindowEnded && *until <= now),
+        also_tried: tried
+            .iter()
+            .map(|fallen| AlsoTried {
+                alternate: fallen.alternate,
+                marketplace: fallen.marketplace.to_owned(),
+                reason: fallen.reason,
+            })
+            .collect(),
     }
 }
 

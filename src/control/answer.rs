@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::ControlState;
-use super::decision::{Brief, Case, LandingView, explain};
+use super::decision::{Brief, Case, Explained, LandingView, explain};
 use crate::domain::link::{Link, LinkState};
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
@@ -38,6 +38,8 @@ pub struct LinkView {
     pub surface: Option<Surface>,
     /// Who issued it.
     pub creator: Option<String>,
+    /// Where a click goes when the policy refuses that, in the order of trying.
+    pub alternates: Vec<AlternateShown>,
     /// The goods' category.
     pub category: Option<String>,
     /// The shop's id on the marketplace.
@@ -52,6 +54,19 @@ pub struct LinkView {
     pub created_at: Timestamp,
     /// Grows with every change; what `If-Match` takes.
     pub revision: i64,
+}
+
+/// An alternate of a link, with what the policy says of it alone.
+#[derive(Debug, Serialize)]
+pub struct AlternateShown {
+    /// Where it leads.
+    pub landing: LandingView,
+    /// The goods' category there.
+    pub category: Option<String>,
+    /// The shop's id on the marketplace.
+    pub shop: Option<String>,
+    /// Whether it would be allowed now, and until when.
+    pub decision: Brief,
 }
 
 /// A page of links.
@@ -69,20 +84,40 @@ pub struct LinkPage {
 /// The issued form of a link, decided under `policy` at `at`.
 pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp) -> Issued {
     let explained = explain(policy, &state.words, &Case::of_link(link), at);
-    let decision = explained.brief();
+    issued_as(state, link, &explained)
+}
+
+fn issued_as(state: &ControlState, link: &Link, explained: &Explained) -> Issued {
     Issued {
         code: link.code.as_str().to_owned(),
         short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
-        landing: explained.landing,
-        decision,
+        landing: LandingView::new(&link.landing, link.shop_type, link.landing.link_kind, &state.words),
+        decision: explained.brief(),
     }
 }
 
 /// The whole form of a link, decided under `policy` at `at`.
 pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp) -> LinkView {
     let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    let explained = explain(policy, &state.words, &Case::of_link(link), at);
+    // A link that is off has decided for all its landings.
+    let decision = |place: usize| {
+        let off = Brief { alternate: place as u8, ..explained.brief() };
+        explained.alternates.get(place).map_or(off, |decided| Brief {
+            outcome: decided.outcome,
+            reason: decided.reason,
+            valid_until: decided.valid_until,
+            alternate: decided.alternate,
+        })
+    };
+    let alternates = link.alternates.iter().enumerate().map(|(place, alternate)| AlternateShown {
+        landing: LandingView::new(&alternate.landing, alternate.shop_type, alternate.landing.link_kind, &state.words),
+        category: text(&alternate.category),
+        shop: text(&alternate.landing.shop),
+        decision: decision(place + 1),
+    });
     LinkView {
-        issued: issued(state, policy, link, at),
+        issued: issued_as(state, link, &explained),
         state: match link.state {
             LinkState::Active => "active",
             LinkState::Disabled => "disabled",
@@ -90,6 +125,7 @@ pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp
         platform: link.placement.platform.map(|id| state.words.platform_name(id).to_owned()),
         surface: link.placement.surface,
         creator: text(&link.creator),
+        alternates: alternates.collect(),
         category: text(&link.category),
         shop: text(&link.landing.shop),
         facts: link.facts.iter().map(|fact| (fact.name.clone(), fact.carried)).collect(),

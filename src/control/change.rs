@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::alternates;
 use super::checks::Checks;
 use super::fields::{FieldFault, Fields, Said};
 use crate::catalog::store::LinkChange;
@@ -11,7 +12,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
 /// The fields that can be changed.
-pub const FIELDS: [&str; 8] = ["state", "expires_at", "tags", "category", "shop_type", "facts", "platform", "surface"];
+pub const FIELDS: [&str; 9] =
+    ["state", "expires_at", "tags", "category", "shop_type", "facts", "platform", "surface", "alternates"];
 
 /// The change a JSON object asks for.
 ///
@@ -27,6 +29,7 @@ pub fn read(value: &Value, words: &Vocabulary, now: Timestamp) -> Result<LinkCha
     let facts = fields.facts("facts");
     let platform = fields.said_text("platform");
     let surface = fields.said_text("surface");
+    let alternates = alternates::read(&mut fields);
     let mut checks = Checks::new(words, fields.faults);
     if let Some(map) = value.as_object() {
         for (key, mend) in [
@@ -34,6 +37,7 @@ pub fn read(value: &Value, words: &Vocabulary, now: Timestamp) -> Result<LinkCha
             ("tags", "may not be null: send [] to remove all tags"),
             ("shop_type", "may not be null: use unknown"),
             ("facts", "may not be null: send {} to remove all facts"),
+            ("alternates", "may not be null: send [] to remove all alternates"),
         ] {
             if map.get(key).is_some_and(Value::is_null) {
                 checks.fault(key, "null", "wrong_type", mend);
@@ -59,6 +63,7 @@ pub fn read(value: &Value, words: &Vocabulary, now: Timestamp) -> Result<LinkCha
         platform: nullable(platform, |text| checks.platform("platform", text)),
         surface: nullable(surface, |text| checks.surface(text)),
         creator: None,
+        alternates: alternates.map(|drafts| checks.alternates(&drafts, None)),
     };
     if checks.faults.is_empty() { Ok(change) } else { Err(checks.faults) }
 }

@@ -27,6 +27,10 @@ impl<'w> Checks<'w> {
         Checks { words, faults }
     }
 
+    pub(super) fn words(&self) -> &'w Vocabulary {
+        self.words
+    }
+
     pub(super) fn fault(&mut self, field: &str, value: &str, code: &'static str, problem: impl Into<String>) {
         self.faults.push(FieldFault::new(field, value, code, problem));
     }

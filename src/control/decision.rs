@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::alternates::{self, AlternateDraft};
 use super::checks::Checks;
 use super::fields::{FieldFault, Fields};
+use super::landings::{LandingDecided, landings};
+use crate::domain::alternates::{Alternate, AlternateView};
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Fact, Link, LinkState, Placement, facts_text};
 use crate::domain::marketplace::Landing;
 use crate::domain::policy::explain::Looked;
-use crate::domain::policy::{self, Facts, PolicySet, Reason};
+use crate::domain::policy::{self, Facts, PolicySet, Reason, choice_until, choose};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -59,10 +62,14 @@ pub struct Explained {
     pub at: Timestamp,
     /// Until when the outcome and its terms hold for the same facts; none for good.
     pub valid_until: Option<Timestamp>,
-    /// Where it would land.
+    /// Where it would land; the link's own landing when every one is refused.
     pub landing: LandingView,
     /// Every agreement between the two, in winning order; empty when the link itself is off.
     pub trace: Vec<Looked>,
+    /// Which landing all this speaks of: 0 the link's own, n its n-th alternate.
+    pub alternate: u8,
+    /// Every landing of a link that has alternates, the link's own first; empty for one that has none.
+    pub alternates: Vec<LandingDecided>,
 }
 
 /// The short form that comes with a link.
@@ -74,12 +81,14 @@ pub struct Brief {
     pub reason: Reason,
     /// Until when it holds; none for good.
     pub valid_until: Option<Timestamp>,
+    /// Which landing is taken: 0 the link's own, n its n-th alternate; 0 when all are refused.
+    pub alternate: u8,
 }
 
 impl Explained {
     /// The short form.
     pub fn brief(&self) -> Brief {
-        Brief { outcome: self.outcome, reason: self.reason, valid_until: self.valid_until }
+        Brief { outcome: self.outcome, reason: self.reason, valid_until: self.valid_until, alternate: self.alternate }
     }
 }
 
@@ -88,6 +97,8 @@ impl Explained {
 pub struct Case {
     /// Where it leads.
     pub landing: Landing,
+    /// Where else it leads, in the order of trying.
+    pub alternates: Vec<Alternate>,
     /// Who runs the shop.
     pub shop_type: ShopType,
     /// What it leads to.
@@ -113,6 +124,7 @@ impl Case {
     pub fn of_link(link: &Link) -> Self {
         Case {
             landing: link.landing.clone(),
+            alternates: link.alternates.clone(),
             shop_type: link.shop_type,
             link_kind: link.landing.link_kind,
             category: link.category.clone(),
@@ -131,6 +143,7 @@ impl Case {
             shop_type: ShopType::Unknown,
             link_kind: landing.link_kind,
             landing,
+            alternates: Vec::new(),
             category: None,
             creator: None,
             placement: Placement::default(),
@@ -148,11 +161,22 @@ impl Case {
             LinkState::Active => None,
         }
     }
+
+    /// Until when a decision holds for a link that may itself end: an allow ends with the link; a refusal ends only if
+    /// the policy opens before that.
+    pub(super) fn bounded(&self, until: Option<Timestamp>, allowed: bool) -> Option<Timestamp> {
+        match (until, self.expires_at) {
+            (until, None) => until,
+            (until, Some(end)) if allowed => Some(until.map_or(end, |until| until.min(end))),
+            (until, Some(end)) => until.filter(|until| *until < end),
+        }
+    }
 }
 
-/// Decides `case` at `at`, with the trace. The visitor is not known here, so an opening in stages by visitor counts only
-/// once it is open to all.
+/// Decides `case` at `at` with the functions of a live click, and tells the trace of the landing that is taken. The visitor
+/// is not known here, so an opening in stages by visitor counts only once it is open to all.
 pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestamp) -> Explained {
+    let own = LandingView::new(&case.landing, case.shop_type, case.link_kind, words);
     let mut explained = Explained {
         outcome: Outcome::Deny,
         reason: Reason::NoAgreement,
@@ -160,15 +184,17 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         policy_version: policy.version().to_string(),
         at,
         valid_until: None,
-        landing: LandingView::new(&case.landing, case.shop_type, case.link_kind, words),
+        landing: own,
         trace: Vec::new(),
+        alternate: 0,
+        alternates: Vec::new(),
     };
     if let Some(reason) = case.ended(at) {
         explained.reason = reason;
         return explained;
     }
     let carried = facts_text(&case.facts);
-    let facts = Facts {
+    let own = Facts {
         platform: case.placement.platform,
         surface: case.placement.surface,
         marketplace: case.landing.marketplace,
@@ -182,24 +208,40 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         link: &case.code,
         visitor: 0,
     };
-    let found = policy::explain(policy, &facts, at);
-    let allowed = found.decision.is_allow();
+    let others: Vec<AlternateView<'_>> = case.alternates.iter().map(Alternate::view).collect();
+    let choice = choose(policy, &own, others.iter().copied(), at, |_| {});
+    let allowed = choice.decision.is_allow();
+    if !others.is_empty() {
+        explained.alternates = landings(policy, words, case, &own, at);
+        let last = if allowed { usize::from(choice.alternate) } else { others.len() };
+        explained.alternates[..=last].iter_mut().for_each(|landing| landing.tried = true);
+    }
+    if let Some(taken) = explained.alternates.get(usize::from(choice.alternate)) {
+        explained.landing = taken.landing.clone();
+    }
+    explained.alternate = choice.alternate;
     explained.outcome = if allowed { Outcome::Allow } else { Outcome::Deny };
-    explained.reason = found.decision.reason();
-    explained.agreement = found.decision.agreement().map(|agreement| agreement.id.to_string());
-    explained.trace = found.trace;
-    explained.valid_until = match (found.valid_until, case.expires_at) {
-        (until, None) => until,
-        // An allow ends with the link; a refusal ends only if the policy opens before that.
-        (until, Some(end)) if allowed => Some(until.map_or(end, |until| until.min(end))),
-        (until, Some(end)) => until.filter(|until| *until < end),
-    };
+    explained.reason = choice.decision.reason();
+    explained.agreement = choice.decision.agreement().map(|agreement| agreement.id.to_string());
+    explained.trace = policy::explain(policy, &choice.facts, at).trace;
+    explained.valid_until = case.bounded(choice_until(policy, &own, &others, at), allowed);
     explained
 }
 
 /// The fields of a question.
-pub const FIELDS: [&str; 10] =
-    ["platform", "surface", "url", "code", "at", "shop_type", "link_kind", "category", "creator", "facts"];
+pub const FIELDS: [&str; 11] = [
+    "platform",
+    "surface",
+    "url",
+    "code",
+    "at",
+    "shop_type",
+    "link_kind",
+    "category",
+    "creator",
+    "facts",
+    "alternates",
+];
 
 /// A question as somebody asks it: the body of `POST /v1/decide`, or the arguments of `explain`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -224,6 +266,8 @@ pub struct DecideRequest {
     pub creator: Option<String>,
     /// Facts the link carries.
     pub facts: Option<BTreeMap<String, bool>>,
+    /// Where else it leads, in the order of trying; instead of a stored link's own.
+    pub alternates: Option<Vec<AlternateDraft>>,
     /// What could not even be read; [`DecideRequest::check`] reports it with the rest.
     pub misread: Vec<FieldFault>,
 }
@@ -251,6 +295,7 @@ pub struct Question {
     category: Option<Box<str>>,
     creator: Option<Box<str>>,
     facts: Option<Vec<Fact>>,
+    alternates: Option<Vec<Alternate>>,
 }
 
 impl Question {
@@ -264,6 +309,7 @@ impl Question {
         case.category = self.category.clone().or(case.category);
         case.creator = self.creator.clone().or(case.creator);
         case.facts = self.facts.clone().unwrap_or(case.facts);
+        case.alternates = self.alternates.clone().unwrap_or(case.alternates);
         case
     }
 }
@@ -283,6 +329,7 @@ impl DecideRequest {
             category: fields.text("category"),
             creator: fields.text("creator"),
             facts: fields.facts("facts"),
+            alternates: alternates::read(&mut fields),
             misread: Vec::new(),
         };
         request.misread = fields.faults;
@@ -324,11 +371,25 @@ impl DecideRequest {
         let category = self.category.as_deref().and_then(|text| checks.label("category", text));
         let creator = self.creator.as_deref().and_then(|text| checks.label("creator", text));
         let facts = self.facts.as_ref().map(|facts| checks.facts(facts));
+        let own = match &subject {
+            Some(Subject::Landing(landing)) => Some(&**landing),
+            _ => None,
+        };
+        let alternates = self.alternates.as_ref().map(|drafts| checks.alternates(drafts, own));
         let at = self.at.as_deref().map_or(Some(now), |text| checks.instant("at", text));
         match (subject, at) {
-            (Some(subject), Some(at)) if checks.faults.is_empty() => {
-                Ok(Question { subject, at, platform, surface, shop_type, link_kind, category, creator, facts })
-            }
+            (Some(subject), Some(at)) if checks.faults.is_empty() => Ok(Question {
+                subject,
+                at,
+                platform,
+                surface,
+                shop_type,
+                link_kind,
+                category,
+                creator,
+                facts,
+                alternates,
+            }),
             _ => Err(checks.faults),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::alternates::{self, AlternateDraft};
 use super::checks::Checks;
 use super::fields::{FieldFault, Fields};
 use crate::catalog::NewLink;
@@ -45,8 +46,8 @@ pub struct LinkDraft {
     pub expires_at: Option<String>,
     /// Free labels.
     pub tags: Vec<String>,
-    /// How many alternates were given; none is supported yet.
-    pub alternates: usize,
+    /// Where a click goes when the policy refuses that, in the order of trying.
+    pub alternates: Vec<AlternateDraft>,
     /// Who runs the shop.
     pub shop_type: Option<String>,
     /// The goods' category.
@@ -69,7 +70,7 @@ impl LinkDraft {
             slug: fields.text("slug"),
             expires_at: fields.text("expires_at"),
             tags: fields.texts("tags").unwrap_or_default(),
-            alternates: fields.list_len("alternates"),
+            alternates: alternates::read(&mut fields).unwrap_or_default(),
             shop_type: fields.text("shop_type"),
             category: fields.text("category"),
             facts: fields.facts("facts").unwrap_or_default(),
@@ -99,11 +100,7 @@ impl LinkDraft {
                 None
             }
         };
-        if self.alternates > 0 {
-            let shown = format!("a list of {}", self.alternates);
-            let problem = "alternates are not supported yet, they come with smart links: leave them out";
-            checks.fault("alternates", &shown, "not_supported", problem);
-        }
+        let alternates = checks.alternates(&self.alternates, landing.as_ref());
         let placement = Placement {
             platform: self.platform.as_deref().and_then(|text| checks.platform("platform", text)),
             surface: self.surface.as_deref().and_then(|text| checks.surface(text)),
@@ -130,6 +127,7 @@ impl LinkDraft {
             Some(landing) if checks.faults.is_empty() => Ok(NewLink {
                 slug,
                 landing,
+                alternates,
                 shop_type: shop_type.unwrap_or(ShopType::Unknown),
                 category,
                 creator,
@@ -160,11 +158,13 @@ mod tests {
     fn a_whole_draft_becomes_a_link() {
         let new = check(&json!({
             "url": " https://item.jd.com/100012043978.html ", "platform": "kuaishou", "surface": "live_cart",
-            "creator": "c1", "slug": "double-11", "expires_at": "2022-12-31", "tags": ["双十一"], "alternates": [],
+            "creator": "c1", "slug": "double-11", "expires_at": "2022-12-31", "tags": ["双十一"],
+            "alternates": ["https://detail.tmall.com/item.htm?id=610947572360"],
             "shop_type": "self_operated", "category": "phones", "facts": {"xingtu_order": "XT-77", "gift": false},
         }))
         .unwrap();
         assert_eq!(new.landing.item.as_deref(), Some("100012043978"));
+        assert_eq!(new.alternates[0].landing.item.as_deref(), Some("610947572360"));
         assert_eq!(new.slug.unwrap().as_str(), "double-11");
         assert_eq!(new.facts.iter().map(|fact| fact.carried).collect::<Vec<_>>(), [false, true]);
         let bare = check(&json!({"url": "https://item.jd.com/1.html"})).unwrap();
@@ -175,14 +175,14 @@ mod tests {
     fn every_fault_is_reported_at_once() {
         let faults = check(&json!({
             "url": "https://item.jd.com@evil.test/", "platform": "kuaishuo", "surface": 7, "creator": "a b",
-            "slug": "x", "expires_at": "2020-01-01", "tags": [""], "alternates": [{"url": "https://item.jd.com/2.html"}],
+            "slug": "x", "expires_at": "2020-01-01", "tags": [""], "alternates": ["https://item.jd.com/2.html", 3],
             "shop_type": "mall", "category": "!x", "facts": {"a b": true}, "colour": "red",
         }))
         .unwrap_err();
         let mut named: Vec<_> = faults.iter().map(|fault| (&*fault.field, fault.code)).collect();
         named.sort_unstable();
         let mut expected = vec![
-            ("alternates", "not_supported"),
+            ("alternates[1]", "not_an_object"),
             ("category", "leading_mark"),
             ("colour", "unknown_field"),
             ("creator", "white_space"),

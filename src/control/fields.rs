@@ -142,15 +142,15 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// How many entries a list has, whatever they are.
-    pub(super) fn list_len(&mut self, key: &str) -> usize {
+    /// The entries of a list, whatever they are.
+    pub(super) fn list(&mut self, key: &str) -> Option<&'v [Value]> {
         match self.get(key) {
-            Said::Value(Value::Array(items)) => items.len(),
+            Said::Value(Value::Array(items)) => Some(items),
             Said::Value(other) => {
                 self.wrong(key, other, "must be a list: […]");
-                0
+                None
             }
-            Said::Nothing | Said::Null => 0,
+            Said::Nothing | Said::Null => None,
         }
     }
 

@@ -4,11 +4,13 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`change`], [`decision`]: what is asked for, checked without HTTP, for the command line as well;
+//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`]: what is asked for, checked without HTTP, for the
+//!   command line as well;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
 //! - [`ops`]: metrics and readiness.
 
+pub mod alternates;
 pub mod answer;
 pub mod api;
 pub mod change;
@@ -19,6 +21,7 @@ pub mod draft;
 pub mod fields;
 pub mod guard;
 pub mod keys;
+pub mod landings;
 pub mod ops;
 pub mod problem;
 

@@ -5,6 +5,7 @@ use super::click_id::ClickId;
 use super::device::{HostApp, Os};
 use super::policy::Reason;
 use super::time::Timestamp;
+use super::tried::Tried;
 use super::vocabulary::{LandingMode, LinkKind, ShopType, Surface, closed_list};
 
 closed_list! {
@@ -92,7 +93,7 @@ pub struct Hop<'a> {
     pub surface: Option<Surface>,
     /// How the two were known.
     pub placement_source: PlacementSource,
-    /// Where it leads.
+    /// Where it leads: the landing taken, or the link's own when every one was refused.
     pub marketplace: &'a str,
     /// Who runs the shop.
     pub shop_type: ShopType,
@@ -110,7 +111,7 @@ pub struct Hop<'a> {
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,
-    /// The agreement that decided.
+    /// The agreement that decided, or came nearest to allowing.
     pub agreement: &'a str,
     /// The policy version that decided: the first 16 hex digits of its content hash.
     pub policy_version: u64,
@@ -130,4 +131,9 @@ pub struct Hop<'a> {
     pub visitor: u128,
     /// The gateway that decided.
     pub node: &'a str,
+    /// Which landing the fields above speak of: 0 the link's own, n its n-th alternate, 255 the pair's fallback. 0 for
+    /// a refusal.
+    pub alternate: u8,
+    /// The landings refused before the one taken, in order; for a refusal all but the link's own, which stands above.
+    pub tried: Tried<'a>,
 }

@@ -1,10 +1,14 @@
 //! A link: a code bound to a landing, a placement and the facts the policy asks for. Never says whether it works now;
 //! that is the policy's to decide, at each click.
 
+use super::alternates::{Alternate, Alternates};
 use super::code::Code;
 use super::marketplace::Landing;
 use super::time::Timestamp;
 use super::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
+
+/// Most alternates of a link.
+pub const MOST_ALTERNATES: usize = 8;
 
 /// Where a click happens. Either part may be unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -60,6 +64,8 @@ pub struct Link {
     pub code: Code,
     /// Where it leads; its destination has passed the allow-list.
     pub landing: Landing,
+    /// Where a click goes when the policy refuses that, in the order of trying; at most [`MOST_ALTERNATES`].
+    pub alternates: Vec<Alternate>,
     /// Who runs the shop, as stated by the issuer or the product table.
     pub shop_type: ShopType,
     /// The goods' category, if known.
@@ -106,6 +112,8 @@ pub struct LinkView<'a> {
     pub facts: &'a str,
     /// The landing address, checked against the allow-list when it entered the catalog.
     pub url: &'a str,
+    /// Where else it leads, in the order of trying.
+    pub alternates: Alternates<'a>,
     /// From this instant on it answers 410; [`Timestamp::MAX`] for never.
     pub expires_at: Timestamp,
     /// Active or switched off.

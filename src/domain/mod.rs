@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws randomness, takes a lock, opens a socket or awaits: time, ids and facts come in as
 //! arguments. The same functions therefore serve a live click, `explain`, a what-if run and an audit.
 
+pub mod alternates;
 pub mod click_id;
 pub mod code;
 pub mod device;
@@ -12,4 +13,5 @@ pub mod marketplace;
 pub mod policy;
 pub mod span;
 pub mod time;
+pub mod tried;
 pub mod vocabulary;

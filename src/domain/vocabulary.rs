@@ -145,11 +145,27 @@ impl MarketplaceId {
     pub const TMALL: MarketplaceId = MarketplaceId(1);
     /// JD.
     pub const JD: MarketplaceId = MarketplaceId(2);
+    /// Xiaohongshu: its own shops, and the content it embeds elsewhere.
+    pub const XIAOHONGSHU: MarketplaceId = MarketplaceId(10);
+    /// Kuaishou's own shops.
+    pub const KUAISHOU: MarketplaceId = MarketplaceId(11);
 }
 
 const PLATFORMS: [&str; 7] = ["kuaishou", "xiaohongshu", "douyin", "taobao", "wechat", "weibo", "bilibili"];
-const MARKETPLACES: [&str; 11] =
-    ["taobao", "tmall", "jd", "pinduoduo", "vipshop", "suning", "youzan", "weimob", "mokuai", "meituan", "xiaohongshu"];
+const MARKETPLACES: [&str; 12] = [
+    "taobao",
+    "tmall",
+    "jd",
+    "pinduoduo",
+    "vipshop",
+    "suning",
+    "youzan",
+    "weimob",
+    "mokuai",
+    "meituan",
+    "xiaohongshu",
+    "kuaishou",
+];
 
 /// The platforms and marketplaces known to this process. Immutable once built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +270,8 @@ mod tests {
         assert_eq!(words.marketplace("taobao"), Some(MarketplaceId::TAOBAO));
         assert_eq!(words.marketplace("tmall"), Some(MarketplaceId::TMALL));
         assert_eq!(words.marketplace("jd"), Some(MarketplaceId::JD));
+        assert_eq!(words.marketplace("xiaohongshu"), Some(MarketplaceId::XIAOHONGSHU));
+        assert_eq!(words.marketplace("kuaishou"), Some(MarketplaceId::KUAISHOU));
         words.add_platform("zhihu").unwrap();
         words.add_platform("zhihu").unwrap();
         assert_eq!(words.platform_name(words.platform("zhihu").unwrap()), "zhihu");

@@ -49,12 +49,18 @@ pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
 /// `403` by policy.
 pub fn refused(refused: &Refused, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let words = pages::refusal(refused, wish.language);
+    let also_tried: Vec<_> = refused
+        .also_tried
+        .iter()
+        .map(|tried| json!({"alternate": tried.alternate, "marketplace": tried.marketplace, "reason": tried.reason}))
+        .collect();
     let more = json!({
         "platform": refused.platform,
         "marketplace": refused.marketplace,
         "agreement": refused.agreement,
         "opens_at": refused.opens_at,
         "ended_at": refused.ended_at,
+        "also_tried": also_tried,
     });
     told(StatusCode::FORBIDDEN, refused.reason, &words, more, hop_id, wish)
 }

@@ -53,6 +53,8 @@ pub struct Words {
     pub title: String,
     /// Why.
     pub why: String,
+    /// Which other landings were tried, and why they fell.
+    pub also: Option<String>,
     /// What the visitor can do.
     pub next: String,
 }
@@ -70,6 +72,7 @@ fn marketplace(id: &str, language: Language) -> String {
         "mokuai" => ("魔筷", "Mokuai"),
         "meituan" => ("美团", "Meituan"),
         "xiaohongshu" => ("小红书", "Xiaohongshu"),
+        "kuaishou" => ("快手小店", "Kuaishou shops"),
         _ => return id.to_owned(),
     };
     language.pick(known.0, known.1).to_owned()
@@ -97,6 +100,29 @@ fn date(at: Timestamp) -> String {
     minutes.replace('T', " ")
 }
 
+/// Why, as a part of a sentence.
+fn because(reason: Reason, language: Language) -> &'static str {
+    let (zh, en) = match reason {
+        Reason::NotYetOpen => ("合作尚未开始", "the cooperation has not begun"),
+        Reason::WindowEnded => ("合作已结束", "the cooperation has ended"),
+        Reason::SurfaceNotCovered => ("这个位置暂不支持跳转", "this spot does not support it"),
+        Reason::ShopTypeNotCovered => ("这类店铺的商品暂不支持跳转", "this sort of shop is not covered"),
+        Reason::LinkKindNotCovered => ("这类链接暂不支持跳转", "this sort of link is not covered"),
+        Reason::CategoryNotCovered => ("这个类目的商品暂不支持跳转", "this category of goods is not covered"),
+        Reason::CreatorNotCovered => ("这条链接不在本次合作范围内", "this link is not part of the cooperation"),
+        Reason::RequirementMissing => ("这条链接缺少合作所需的凭证", "the link lacks a proof the cooperation asks for"),
+        Reason::NotInRollout => {
+            ("跳转正在分批开放，还没轮到这条链接", "it is opening in stages and has not reached this link")
+        }
+        Reason::DeniedByAgreement => {
+            ("平台规则不允许从这里跳转", "the platform's rules do not allow it from this spot")
+        }
+        Reason::KillSwitch => ("跳转已临时关闭", "it is switched off for the moment"),
+        _ => ("两个平台之间目前没有跳转合作", "there is no cooperation between the two at present"),
+    };
+    language.pick(zh, en)
+}
+
 /// What to tell a visitor whose click the policy refused.
 pub fn refusal(refused: &Refused, language: Language) -> Words {
     let shop = marketplace(&refused.marketplace, language);
@@ -115,40 +141,23 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
         (Reason::WindowEnded, _, Some(ended)) => {
             format!("The cooperation for links from {here} to {shop} ended on {} (Beijing time).", date(ended))
         }
-        (reason, _, _) if zh => {
-            let because = match reason {
-                Reason::SurfaceNotCovered => "这个位置暂不支持跳转",
-                Reason::ShopTypeNotCovered => "这类店铺的商品暂不支持跳转",
-                Reason::LinkKindNotCovered => "这类链接暂不支持跳转",
-                Reason::CategoryNotCovered => "这个类目的商品暂不支持跳转",
-                Reason::CreatorNotCovered => "这条链接不在本次合作范围内",
-                Reason::RequirementMissing => "这条链接缺少合作所需的凭证",
-                Reason::NotInRollout => "跳转正在分批开放，还没轮到这条链接",
-                Reason::DeniedByAgreement => "平台规则不允许从这里跳转",
-                Reason::KillSwitch => "跳转已临时关闭",
-                _ => "两个平台之间目前没有跳转合作",
-            };
-            format!("从{here}打开{shop}：{because}。")
-        }
-        (reason, _, _) => {
-            let because = match reason {
-                Reason::SurfaceNotCovered => "this spot does not support it",
-                Reason::ShopTypeNotCovered => "this sort of shop is not covered",
-                Reason::LinkKindNotCovered => "this sort of link is not covered",
-                Reason::CategoryNotCovered => "this category of goods is not covered",
-                Reason::CreatorNotCovered => "this link is not part of the cooperation",
-                Reason::RequirementMissing => "the link lacks a proof the cooperation asks for",
-                Reason::NotInRollout => "it is opening in stages and has not reached this link",
-                Reason::DeniedByAgreement => "the platform's rules do not allow it from this spot",
-                Reason::KillSwitch => "it is switched off for the moment",
-                _ => "there is no cooperation between the two at present",
-            };
-            format!("Opening {shop} from {here}: {because}.")
-        }
+        (reason, _, _) if zh => format!("从{here}打开{shop}：{}。", because(reason, language)),
+        (reason, _, _) => format!("Opening {shop} from {here}: {}.", because(reason, language)),
+    };
+    let also = refused.also_tried.iter().map(|tried| {
+        let (shop, because) = (marketplace(&tried.marketplace, language), because(tried.reason, language));
+        if zh { format!("{shop}（{because}）") } else { format!("{shop} ({because})") }
+    });
+    let also = also.collect::<Vec<_>>().join(language.pick("、", ", "));
+    let also = match (also.is_empty(), zh) {
+        (true, _) => None,
+        (false, true) => Some(format!("也试过：{also}。")),
+        (false, false) => Some(format!("Also tried: {also}.")),
     };
     Words {
         title: language.pick("链接暂时无法打开", "This link cannot be opened now").to_owned(),
         why,
+        also,
         next: match language {
             Language::Zh => format!("商品没有下架：您仍可以打开{shop} App 搜索商品名称，或稍后再试。"),
             Language::En => {
@@ -174,6 +183,7 @@ pub fn missing(reason: Reason, language: Language) -> Words {
     Words {
         title: language.pick(title.0, title.1).to_owned(),
         why: language.pick(why.0, why.1).to_owned(),
+        also: None,
         next: language.pick("可以向分享者索要新的链接。", "Ask whoever shared it for a new one.").to_owned(),
     }
 }
@@ -183,6 +193,7 @@ pub fn busy(language: Language) -> Words {
     Words {
         title: language.pick("请稍后再试", "Please try again").to_owned(),
         why: language.pick("服务暂时繁忙。", "The service is busy for a moment.").to_owned(),
+        also: None,
         next: language.pick("几秒后刷新即可。", "Reload in a few seconds.").to_owned(),
     }
 }
@@ -198,9 +209,10 @@ pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
-         <p>{}</p>\n<p>{}</p>\n{}\n</main>\n</body>\n</html>\n",
+         <p>{}</p>\n{}<p>{}</p>\n{}\n</main>\n</body>\n</html>\n",
         language.tag(),
         escape(&words.why),
+        words.also.as_deref().map(|also| format!("<p>{}</p>\n", escape(also))).unwrap_or_default(),
         escape(&words.next),
         id.unwrap_or_default(),
         title = escape(&words.title),
@@ -230,6 +242,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::click::AlsoTried;
 
     #[test]
     fn language_follows_the_visitor_and_defaults_to_chinese() {
@@ -248,6 +261,7 @@ mod tests {
             agreement: None,
             opens_at: None,
             ended_at: Some("2022-12-01".parse().unwrap()),
+            also_tried: Vec::new(),
         };
         let words = refusal(&refused, Language::Zh);
         assert!(words.why.contains("快手到京东的链接合作已于 2022-12-01 00:00"), "{}", words.why);
@@ -255,5 +269,15 @@ mod tests {
         let page = html(&words, Some("<id>"), Language::Zh);
         assert!(page.contains("lang=\"zh-CN\"") && page.contains("&lt;id&gt;") && !page.contains("http"));
         assert!(refusal(&refused, Language::En).why.contains("ended on 2022-12-01 00:00 (Beijing time)"));
+        assert!(!page.contains("也试过"));
+
+        let other = |marketplace: &str, reason| AlsoTried { alternate: 1, marketplace: marketplace.into(), reason };
+        let also_tried = vec![other("tmall", Reason::ShopTypeNotCovered), other("youzan", Reason::NoAgreement)];
+        let refused = Refused { also_tried, ..refused };
+        let page = html(&refusal(&refused, Language::Zh), None, Language::Zh);
+        let also = "<p>也试过：天猫（这类店铺的商品暂不支持跳转）、有赞（两个平台之间目前没有跳转合作）。</p>";
+        assert!(page.contains(also), "{page}");
+        let also = refusal(&refused, Language::En).also.unwrap();
+        assert!(also.starts_with("Also tried: Tmall (this sort of shop is not covered), Youzan ("), "{also}");
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::device::{HostApp, Os};
 use crate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
+use crate::domain::tried::Fallen;
 use crate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface, closed_list};
 
 closed_list! {
@@ -28,7 +29,7 @@ closed_list! {
 }
 
 /// The fields, in order.
-pub const FIELDS: [&str; 27] = [
+pub const FIELDS: [&str; 29] = [
     "click_id",
     "time",
     "code",
@@ -56,6 +57,8 @@ pub const FIELDS: [&str; 27] = [
     "visitor",
     "node",
     "seq",
+    "alternate",
+    "tried",
 ];
 
 /// What was exported.
@@ -98,11 +101,48 @@ struct Row<'a> {
     visitor: Option<String>,
     node: Option<&'a str>,
     seq: u64,
+    alternate: u8,
+    tried: Vec<FallenRow<'a>>,
+}
+
+/// A landing that fell; in CSV the whole list is one field of JSON.
+#[derive(Serialize)]
+struct FallenRow<'a> {
+    alternate: u8,
+    marketplace: Option<&'a str>,
+    shop_type: Option<ShopType>,
+    link_kind: Option<LinkKind>,
+    category: Option<&'a str>,
+    item: Option<&'a str>,
+    shop: Option<&'a str>,
+    reason: Reason,
+    agreement: Option<&'a str>,
+    bucket: Option<u16>,
+}
+
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl<'a> FallenRow<'a> {
+    fn new(fallen: Fallen<'a>) -> Self {
+        FallenRow {
+            alternate: fallen.alternate,
+            marketplace: known(fallen.marketplace),
+            shop_type: Some(fallen.shop_type).filter(|shop_type| *shop_type != ShopType::Unknown),
+            link_kind: Some(fallen.link_kind).filter(|kind| *kind != LinkKind::Unknown),
+            category: known(fallen.category),
+            item: known(fallen.item),
+            shop: known(fallen.shop),
+            reason: fallen.reason,
+            agreement: known(fallen.agreement),
+            bucket: fallen.bucket,
+        }
+    }
 }
 
 impl<'a> Row<'a> {
     fn new(seq: u64, hop: &Hop<'a>, click_id: &'a str) -> Row<'a> {
-        let known = |text: &'a str| (!text.is_empty()).then_some(text);
         Row {
             click_id,
             time: hop.at,
@@ -131,6 +171,8 @@ impl<'a> Row<'a> {
             visitor: (hop.visitor != 0).then(|| format!("{:032x}", hop.visitor)),
             node: known(hop.node),
             seq,
+            alternate: hop.alternate,
+            tried: hop.tried.iter().map(FallenRow::new).collect(),
         }
     }
 
@@ -165,6 +207,9 @@ impl<'a> Row<'a> {
             text(self.visitor.as_deref()),
             text(self.node),
             self.seq.to_string(),
+            self.alternate.to_string(),
+            // Texts and numbers only: told in JSON without fail.
+            if self.tried.is_empty() { String::new() } else { serde_json::to_string(&self.tried).unwrap_or_default() },
         ]
     }
 }
@@ -265,6 +310,7 @@ mod tests {
     use super::super::wire::tests::sample;
     use super::super::{ChunkLimits, Journal, JournalConfig};
     use super::*;
+    use crate::domain::tried::Tried;
 
     fn exported(dir: &Path, format: Format, from: Option<Timestamp>, to: Option<Timestamp>) -> (String, ExportSummary) {
         let mut out = Vec::new();
@@ -297,7 +343,8 @@ mod tests {
                 r#""shop_type":"c_store","link_kind":"alliance","category":null,"item":"681234567890","shop":null,"#,
                 r#""facts":"a,\"b\"","outcome":"allow","reason":"allowed","agreement":"ks-tb-2022","#,
                 r#""policy_version":"0123456789abcdef","bucket":null,"landing":"app","app":"kuaishou","os":null,"#,
-                r#""flags":["head","bot"],"address":null,"visitor":null,"node":"gw-1","seq":9}"#
+                r#""flags":["head","bot"],"address":null,"visitor":null,"node":"gw-1","seq":9,"#,
+                r#""alternate":0,"tried":[]}"#
             )
         );
         let mut out: Vec<u8> = Vec::new();
@@ -307,8 +354,35 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "AAAA,2022-11-30T23:59:59+08:00,k3Xw9Qa,'=1+1,kuaishou,live_cart,token,taobao,c_store,alliance,,681234567890,,\
-             \"a,\"\"b\"\"\",allow,allowed,ks-tb-2022,0123456789abcdef,,app,kuaishou,,head|bot,,,gw-1,9\n"
+             \"a,\"\"b\"\"\",allow,allowed,ks-tb-2022,0123456789abcdef,,app,kuaishou,,head|bot,,,gw-1,9,0,\n"
         );
+    }
+
+    #[test]
+    fn what_fell_before_is_told_in_both_forms() {
+        let fallen = Fallen {
+            alternate: 0,
+            marketplace: "taobao",
+            shop_type: ShopType::Unknown,
+            link_kind: LinkKind::Item,
+            category: "",
+            item: "41879347901",
+            shop: "",
+            reason: Reason::WindowEnded,
+            agreement: "ks-tb",
+            bucket: None,
+        };
+        let mut bytes = Vec::new();
+        fallen.put(&mut bytes);
+        let hop = Hop { alternate: 1, tried: Tried::read(&bytes).unwrap(), ..sample(0) };
+        let row = Row::new(9, &hop, "AAAA");
+        let told = concat!(
+            r#"[{"alternate":0,"marketplace":"taobao","shop_type":null,"link_kind":"item","category":null,"#,
+            r#""item":"41879347901","shop":null,"reason":"window_ended","agreement":"ks-tb","bucket":null}]"#
+        );
+        let json = serde_json::to_string(&row).unwrap();
+        assert!(json.ends_with(&format!(r#""alternate":1,"tried":{told}}}"#)), "{json}");
+        assert_eq!(row.texts()[FIELDS.len() - 2..], ["1".to_owned(), told.to_owned()]);
     }
 
     #[test]

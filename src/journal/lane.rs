@@ -127,7 +127,7 @@ impl Lane {
             now
         });
         let mut buffer = inner.buffer.borrow_mut();
-        let full = buffer.len() + inner.out_bytes.get() + wire::MAX_BODY > inner.backlog;
+        let full = buffer.len() + inner.out_bytes.get() + wire::most(hop) > inner.backlog;
         if full || matches!(inner.shared.stats.state(), State::Failed | State::Closed) {
             drop(buffer);
             // The pump clears the turn's instant.
@@ -136,7 +136,7 @@ impl Lane {
             stats::add(&inner.shared.stats.unsafe_total, 1);
             return Commit(Wait::Over(Committed { durability: Durability::Unsafe, at: now, took: Duration::ZERO }));
         }
-        open_frame(&mut buffer, Kind::Hop, wire::SCHEMA, |out| wire::encode(hop, out));
+        open_frame(&mut buffer, Kind::Hop, wire::schema_of(hop), |out| wire::encode(hop, out));
         drop(buffer);
         let ticket = inner.ticket.get() + 1;
         inner.ticket.set(ticket);

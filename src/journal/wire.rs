@@ -1,4 +1,6 @@
-//! The body of a hop frame: a fixed little-endian part, then ten texts, each with its length in one byte.
+//! The body of a hop frame: a fixed little-endian part, then ten texts, each with its length in one byte. That is schema
+//! 1, and what is written for every click whose first landing decided it. Schema 2 adds which landing was taken and, to
+//! the end of the body, those that fell before it (`domain::tried`).
 //!
 //! A body is self-contained: it can be read without the node's configuration or any table of names. Values of closed
 //! lists are stored by declaration order, so those lists may only grow at their ends. Never checks sums, never numbers
@@ -9,17 +11,22 @@ use crate::domain::device::{HostApp, Os};
 use crate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
+use crate::domain::tried::{BadTried, MAIN, MOST_BYTES, Tried, short};
 use crate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface};
 
-/// The schema this build writes, and the newest it reads.
-pub const SCHEMA: u8 = 1;
+/// The newest schema this build reads.
+pub const SCHEMA: u8 = 2;
+/// The schema without a tail.
+const PLAIN: u8 = 1;
 
 /// Bytes before the texts.
 const FIXED: usize = 69;
 /// Texts of a hop.
 const TEXTS: usize = 10;
+/// The longest a body without a tail can be.
+const MAX_PLAIN: usize = FIXED + TEXTS * 256;
 /// The longest a body can be, in bytes.
-pub const MAX_BODY: usize = FIXED + TEXTS * 256;
+pub const MAX_BODY: usize = MAX_PLAIN + 1 + MOST_BYTES;
 /// "None" where a byte holds an optional value of a closed list.
 const NO_BYTE: u8 = u8::MAX;
 /// "None" for the rollout bucket.
@@ -52,13 +59,32 @@ pub enum WireError {
     NotText(&'static str),
 }
 
+impl From<BadTried> for WireError {
+    fn from(bad: BadTried) -> Self {
+        match bad {
+            BadTried::Short(field) => WireError::Short(field),
+            BadTried::NotText(field) => WireError::NotText(field),
+            BadTried::OutOfRange(field, value) => WireError::OutOfRange { field, value },
+        }
+    }
+}
+
 /// Bytes of texts that are gathered before they are appended; any one text fits.
 const GATHERED: usize = 512;
 
-/// Appends the body of `hop` to `out`, without any allocation but the growth of `out`.
+/// The schema a hop is written in: the oldest that can hold it.
+pub fn schema_of(hop: &Hop<'_>) -> u8 {
+    if hop.alternate == MAIN && hop.tried.is_empty() { PLAIN } else { SCHEMA }
+}
+
+/// Bytes the body of `hop` has at most.
+pub(super) fn most(hop: &Hop<'_>) -> usize {
+    MAX_PLAIN + 1 + hop.tried.as_bytes().len()
+}
+
+/// Appends the body of `hop`, in the schema [`schema_of`] says, to `out`, without any allocation but the growth of `out`.
 ///
-/// A text over 255 bytes is cut at the last whole character before that: ids, codes and facts never get that long, and
-/// a cut text is better than a lost click. A bucket outside 0 to 9,999 is stored as none.
+/// A text over 255 bytes is cut ([`short`]). A bucket outside 0 to 9,999 is stored as none.
 pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
     let mut fixed = [0; FIXED];
     fixed[0..16].copy_from_slice(&hop.id.0);
@@ -83,19 +109,21 @@ pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
     let mut gathered = [0; GATHERED];
     let mut end = 0;
     for text in texts(hop) {
-        let mut len = text.len().min(usize::from(u8::MAX));
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
+        let text = short(text);
+        let len = text.len();
         if end + 1 + len > GATHERED {
             out.extend_from_slice(&gathered[..end]);
             end = 0;
         }
         gathered[end] = len as u8;
-        gathered[end + 1..end + 1 + len].copy_from_slice(&text.as_bytes()[..len]);
+        gathered[end + 1..end + 1 + len].copy_from_slice(text.as_bytes());
         end += 1 + len;
     }
     out.extend_from_slice(&gathered[..end]);
+    if schema_of(hop) != PLAIN {
+        out.push(hop.alternate);
+        out.extend_from_slice(hop.tried.as_bytes());
+    }
 }
 
 /// The texts in the order they are stored.
@@ -138,7 +166,7 @@ pub fn decode(schema: u8, body: &[u8]) -> Result<Hop<'_>, WireError> {
         value => return Err(WireError::OutOfRange { field: "bucket", value }),
     };
     // Struct fields are evaluated in the order written here: the texts must stand in their stored order.
-    let hop = Hop {
+    let mut hop = Hop {
         id: ClickId(at(fixed, 0)),
         at: Timestamp::from_micros(i64::from_le_bytes(at(fixed, 16))),
         policy_version: u64::from_le_bytes(at(fixed, 24)),
@@ -165,7 +193,15 @@ pub fn decode(schema: u8, body: &[u8]) -> Result<Hop<'_>, WireError> {
         facts: text("facts")?,
         agreement: text("agreement")?,
         node: text("node")?,
+        alternate: MAIN,
+        tried: Tried::NONE,
     };
+    if schema > PLAIN {
+        let (alternate, tried) = rest.split_first().ok_or(WireError::Short("alternate"))?;
+        hop.alternate = *alternate;
+        hop.tried = Tried::read(tried)?;
+        return Ok(hop);
+    }
     if rest.is_empty() { Ok(hop) } else { Err(WireError::Trailing(rest.len())) }
 }
 
@@ -195,6 +231,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::tried::Fallen;
 
     /// A hop like most, with `number` in its id and time.
     pub(in crate::journal) fn sample(number: u64) -> Hop<'static> {
@@ -227,6 +264,8 @@ pub(super) mod tests {
             address: [0, 0, 0xff, 0xff, 203, 0, 113, 0],
             visitor: 0x1122_3344_5566_7788_99aa_bbcc_ddee_ff00,
             node: "gw-1",
+            alternate: MAIN,
+            tried: Tried::NONE,
         }
     }
 
@@ -260,7 +299,8 @@ pub(super) mod tests {
             "0467772d31",
         );
         assert_eq!(hex(&body), golden);
-        assert_eq!(decode(SCHEMA, &body), Ok(sample(5)));
+        assert_eq!(schema_of(&sample(5)), 1);
+        assert_eq!(decode(1, &body), Ok(sample(5)));
         assert!((110..=150).contains(&body.len()), "{} bytes", body.len());
     }
 
@@ -268,21 +308,22 @@ pub(super) mod tests {
     fn what_cannot_be_read_is_said() {
         let mut body = Vec::new();
         encode(&sample(1), &mut body);
-        assert_eq!(decode(2, &body), Err(WireError::NewerSchema(2)));
-        assert_eq!(decode(SCHEMA, &body[..FIXED + 3]), Err(WireError::Short("code")));
-        assert_eq!(decode(SCHEMA, &body[..10]), Err(WireError::Short("the fixed part")));
+        assert_eq!(decode(3, &body), Err(WireError::NewerSchema(3)));
+        assert_eq!(decode(2, &body), Err(WireError::Short("alternate")));
+        assert_eq!(decode(1, &body[..FIXED + 3]), Err(WireError::Short("code")));
+        assert_eq!(decode(1, &body[..10]), Err(WireError::Short("the fixed part")));
         let mut longer = body.clone();
         longer.push(0);
-        assert_eq!(decode(SCHEMA, &longer), Err(WireError::Trailing(1)));
+        assert_eq!(decode(1, &longer), Err(WireError::Trailing(1)));
         for (place, field) in [(60, "surface"), (61, "placement_source"), (62, "shop_type"), (65, "reason"), (68, "os")]
         {
             let mut altered = body.clone();
             altered[place] = 200;
-            assert_eq!(decode(SCHEMA, &altered), Err(WireError::OutOfRange { field, value: 200 }));
+            assert_eq!(decode(1, &altered), Err(WireError::OutOfRange { field, value: 200 }));
         }
         let mut altered = body.clone();
         altered[FIXED + 1] = 0xff;
-        assert_eq!(decode(SCHEMA, &altered), Err(WireError::NotText("code")));
+        assert_eq!(decode(1, &altered), Err(WireError::NotText("code")));
     }
 
     #[test]
@@ -290,9 +331,52 @@ pub(super) mod tests {
         let long = format!("a{}", "小".repeat(100));
         let mut body = Vec::new();
         encode(&Hop { facts: &long, ..sample(1) }, &mut body);
-        let read = decode(SCHEMA, &body).unwrap();
+        let read = decode(1, &body).unwrap();
         assert_eq!(read.facts, &long[..253]);
         assert_eq!(read.node, "gw-1");
+    }
+
+    fn fallen_bytes(count: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for alternate in 0..count {
+            let fallen = Fallen {
+                alternate,
+                marketplace: "jd",
+                shop_type: ShopType::Pop,
+                link_kind: LinkKind::Item,
+                category: "",
+                item: "100012043978",
+                shop: "",
+                reason: Reason::WindowEnded,
+                agreement: "ks-jd",
+                bucket: Some(3),
+            };
+            fallen.put(&mut bytes);
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_tail_has_not_drifted() {
+        let tried = fallen_bytes(1);
+        let hop = Hop { alternate: 1, tried: Tried::read(&tried).unwrap(), ..sample(5) };
+        let (mut plain, mut body) = (Vec::new(), Vec::new());
+        encode(&sample(5), &mut plain);
+        encode(&hop, &mut body);
+        // Written by schema 2 in November 2026: what schema 1 has, then the tail.
+        let golden = "010003000403000".to_owned()
+            + "2"
+            + "6a64"
+            + "00"
+            + "0c"
+            + "313030303132303433393738"
+            + "00"
+            + "05"
+            + "6b732d6a64";
+        assert_eq!(hex(&body), hex(&plain) + &golden);
+        assert_eq!(schema_of(&hop), 2);
+        assert_eq!(decode(2, &body), Ok(hop));
+        assert_eq!(decode(2, &body[..body.len() - 1]), Err(WireError::Short("tried.agreement")));
     }
 
     fn any_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
@@ -308,7 +392,9 @@ pub(super) mod tests {
             lists in (any_of(PlacementSource::ALL), any_of(ShopType::ALL), any_of(LinkKind::ALL), any_of(Outcome::ALL)),
             more in (any_of(Reason::ALL), proptest::option::of(any_of(LandingMode::ALL)), any_of(HostApp::ALL), any_of(Os::ALL)),
             texts in proptest::collection::vec("\\PC{0,60}", TEXTS),
+            (alternate, fallen) in (0u8..3, 0u8..3),
         ) {
+            let tried = fallen_bytes(fallen);
             let hop = Hop {
                 id: ClickId(numbers.0.to_be_bytes()), at: Timestamp::from_micros(numbers.1), policy_version: numbers.2,
                 visitor: numbers.3, address: numbers.4, flags: HopFlags(numbers.5), bucket, surface,
@@ -316,17 +402,21 @@ pub(super) mod tests {
                 reason: more.0, landing: more.1, app: more.2, os: more.3,
                 code: &texts[0], creator: &texts[1], platform: &texts[2], marketplace: &texts[3], category: &texts[4],
                 item: &texts[5], shop: &texts[6], facts: &texts[7], agreement: &texts[8], node: &texts[9],
+                alternate, tried: Tried::read(&tried).unwrap(),
             };
             let mut body = Vec::new();
             encode(&hop, &mut body);
             prop_assert!(body.len() <= MAX_BODY);
-            prop_assert_eq!(decode(SCHEMA, &body), Ok(hop));
+            prop_assert!(body.len() <= most(&hop));
+            prop_assert_eq!(decode(schema_of(&hop), &body), Ok(hop));
             prop_assert_eq!(id_and_time(&body), Some((hop.id, hop.at.micros())));
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            if let Ok(hop) = decode(SCHEMA, &bytes) {
+        fn any_bytes_are_read_or_refused(schema in 0..=SCHEMA, bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(hop) = decode(schema, &bytes)
+                && schema_of(&hop) == schema
+            {
                 let mut again = Vec::new();
                 encode(&hop, &mut again);
                 prop_assert_eq!(again, bytes);

@@ -25,6 +25,8 @@ pub struct WorkerCounters {
     pub machines: AtomicU64,
     /// Redirects that left before their hop was kept as the mode promises.
     pub unsafe_redirects: AtomicU64,
+    /// Clicks that landed on an alternate.
+    pub alternates: AtomicU64,
     /// Connections this worker has open.
     pub connections: AtomicU64,
     /// Connections accepted since start.
@@ -108,6 +110,7 @@ impl WorkerCounters {
             latency_nanos: AtomicU64::new(0),
             machines: AtomicU64::new(0),
             unsafe_redirects: AtomicU64::new(0),
+            alternates: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shed: Default::default(),
@@ -218,6 +221,7 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
     let accepted = sum(&|worker| worker.accepted.load(Ordering::Relaxed)) as f64;
     let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
     let unsafe_redirects = sum(&|worker| worker.unsafe_redirects.load(Ordering::Relaxed)) as f64;
+    let alternates = sum(&|worker| worker.alternates.load(Ordering::Relaxed)) as f64;
     vec![
         counter_family(
             "hopgate_machine_clicks_total",
@@ -228,6 +232,11 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             "hopgate_journal_unsafe_redirects_total",
             "Redirects that left before their hop was kept as the journal's mode promises.",
             unsafe_redirects,
+        ),
+        counter_family(
+            "hopgate_alternate_landings_total",
+            "Clicks, of people and machines, that landed on an alternate of their link.",
+            alternates,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family("hopgate_click_seconds", "From request to answer.", MetricType::HISTOGRAM, vec![latency]),

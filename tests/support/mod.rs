@@ -93,6 +93,7 @@ impl Gateway {
         let mut link = NewLink {
             slug: None,
             landing: recognise(url).unwrap(),
+            alternates: Vec::new(),
             shop_type: ShopType::parse(shop_type).unwrap(),
             category: None,
             creator: Some("creator-1".into()),

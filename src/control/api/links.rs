@@ -11,6 +11,7 @@ use super::body::{JsonBody, Named};
 use super::{Api, query};
 use crate::catalog::Created;
 use crate::catalog::store::{LinkChange, UpdateOutcome};
+use crate::control::alternates::repeat_own;
 use crate::control::answer::{self, LinkPage};
 use crate::control::change;
 use crate::control::codes::Codes;
@@ -120,7 +121,13 @@ impl Api {
         change: LinkChange,
     ) -> Result<Box<Link>, ApiError> {
         let expected = if_match(headers)?;
-        caller.may_see(&self.link(code).await?, &self.state.words)?;
+        let link = self.link(code).await?;
+        caller.may_see(&link, &self.state.words)?;
+        // Nothing changes a link's own landing, so this holds during the change too.
+        let repeated = change.alternates.as_deref().map(|alternates| repeat_own(alternates, &link.landing));
+        if let Some(faults) = repeated.filter(|faults| !faults.is_empty()) {
+            return Err(faults.into());
+        }
         match self.state.catalog.update(code, expected, change).await? {
             UpdateOutcome::Updated(link) => Ok(link),
             UpdateOutcome::Stale { current } => Err(ApiError::Stale(current)),

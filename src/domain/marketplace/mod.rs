@@ -2,17 +2,19 @@
 //! asks the network, or decides whether a click is allowed.
 //!
 //! One pasted URL goes through [`recognise`]: strict reading (`pasted`), the allow-list of hosts (`host`), identity by
-//! tables (`shape` over `taobao`, `tmall`, `jd`), and at last the proof that two unlike parsers read the emitted text
+//! tables (`shape` over `taobao`, `tmall`, `jd` and the platforms' own shops), and at last the proof that two unlike parsers read the emitted text
 //! alike. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
 
 mod fault;
 mod host;
 mod jd;
+mod kuaishou;
 mod pasted;
 mod shape;
 mod table;
 mod taobao;
 mod tmall;
+mod xiaohongshu;
 
 #[cfg(test)]
 mod tests;

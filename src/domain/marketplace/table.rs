@@ -4,11 +4,12 @@
 //! here is plain text and closed lists, so that the tables can move into files unchanged. Never holds a rule: the
 //! rules are in [`super::host`] (who is trusted) and [`super::shape`] (what a URL identifies).
 
-use super::{jd, taobao, tmall};
+use super::{jd, kuaishou, taobao, tmall, xiaohongshu};
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, ShopType};
 
 /// Every marketplace a click may land on.
-pub(super) const ALL: [&Marketplace; 3] = [&taobao::MARKETPLACE, &tmall::MARKETPLACE, &jd::MARKETPLACE];
+pub(super) const ALL: [&Marketplace; 5] =
+    [&taobao::MARKETPLACE, &tmall::MARKETPLACE, &jd::MARKETPLACE, &kuaishou::MARKETPLACE, &xiaohongshu::MARKETPLACE];
 
 /// One marketplace.
 pub(super) struct Marketplace {

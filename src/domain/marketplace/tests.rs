@@ -363,3 +363,42 @@ fn tables_are_sound() {
         }
     }
 }
+
+#[test]
+fn the_platforms_own_shops_are_landings_on_one_host_each() {
+    let found = |url: &str| {
+        let landing = recognise(url).unwrap();
+        (landing.marketplace, landing.link_kind, landing.item.or(landing.shop).map(String::from).unwrap_or_default())
+    };
+    let (kuaishou, xiaohongshu) = (MarketplaceId::KUAISHOU, MarketplaceId::XIAOHONGSHU);
+    for (url, expected) in [
+        (
+            "https://app.kwaixiaodian.com/merchant/shop/detail?id=3822098374573&hyId=kwaishop&layoutType=4",
+            (kuaishou, LinkKind::Item, "3822098374573"),
+        ),
+        (
+            "https://app.kwaixiaodian.com/web/kwaishop-goods-detail-page-app?id=26065497098904&source=x",
+            (kuaishou, LinkKind::Item, "26065497098904"),
+        ),
+        ("https://app.kwaixiaodian.com/merchant/shop/home?a=1", (kuaishou, LinkKind::Shop, "")),
+        (
+            "https://www.xiaohongshu.com/goods-detail/69416947bd92f50001874a6c?t=1&xsec_token=ABm_M%3D",
+            (xiaohongshu, LinkKind::Item, "69416947bd92f50001874a6c"),
+        ),
+        (
+            "https://www.xiaohongshu.com/shop/683e945d5c987e001553055b",
+            (xiaohongshu, LinkKind::Shop, "shop:683e945d5c987e001553055b"),
+        ),
+        ("https://www.xiaohongshu.com/explore/683e945d5c987e001553055b", (xiaohongshu, LinkKind::Unknown, "")),
+    ] {
+        assert_eq!(found(url), (expected.0, expected.1, expected.2.to_owned()), "{url}");
+    }
+    let key = |url: &str| recognise(url).unwrap().key();
+    let goods = "https://www.xiaohongshu.com/goods-detail/69416947bd92f50001874a6c";
+    assert_eq!(key(&format!("{goods}?t=1")), key(goods));
+    for host in
+        ["s.kwaixiaodian.com", "login.kwaixiaodian.com", "kwaixiaodian.com", "xiaohongshu.com", "ad.xiaohongshu.com"]
+    {
+        assert_eq!(host_is_allowed(host), None, "{host}");
+    }
+}

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::agreement::{Agreement, Effect};
+use super::choose::choice_until;
 use super::compile::PolicySet;
 use super::decide::{Decision, Facts, decide};
 use super::nearest::{Dimension, holds};
@@ -76,17 +77,7 @@ pub fn explain<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> E
 /// The next instant at which the outcome changes, or another agreement's terms apply, for the same facts; `None` when
 /// it never does under this policy.
 pub fn valid_until(policy: &PolicySet, facts: &Facts<'_>, at: Timestamp) -> Option<Timestamp> {
-    let pair = policy.pair(facts.platform?, facts.marketplace)?;
-    let now = decide(policy, facts, at);
-    let differs = |later: &Decision<'_>| {
-        later.is_allow() != now.is_allow()
-            || now.is_allow() && later.agreement().map(|a| &a.id) != now.agreement().map(|a| &a.id)
-    };
-    pair.boundaries
-        .iter()
-        .copied()
-        .filter(|boundary| *boundary > at)
-        .find(|boundary| differs(&decide(policy, facts, *boundary)))
+    choice_until(policy, facts, &[], at)
 }
 
 fn describe(dimension: Dimension, agreement: &Agreement, facts: &Facts<'_>, at: Timestamp) -> Failed {

@@ -6,11 +6,13 @@
 //! - [`compile`]: a set of agreements as per-pair bit sets;
 //! - [`mod@decide`]: the one function that decides a click;
 //! - [`nearest`]: why a refused click was refused, dimension by dimension;
+//! - [`mod@choose`]: which of a link's landings a click takes;
 //! - [`mod@explain`]: the same decision with its trace, and until when it holds;
 //! - [`ending`]: until when a link goes on working, and why it stops;
 //! - [`rollout`]: who is in a staged opening.
 
 pub mod agreement;
+pub mod choose;
 pub mod compile;
 pub mod decide;
 pub mod ending;
@@ -19,6 +21,7 @@ pub mod nearest;
 pub mod rollout;
 
 pub use agreement::{Agreement, Attribution, Conditions, Default as PairDefault, Effect, Rollout, Step, StickTo};
+pub use choose::{Choice, choice_until, choose};
 pub use compile::{PolicySet, Version};
 pub use decide::{Decision, Facts, Permit, Refusal, decide};
 pub use explain::{Explanation, explain, valid_until};
