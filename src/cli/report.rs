@@ -220,13 +220,17 @@ fn text(out: &mut impl Write, head: &Head, report: &Report, asked: &ReportExpiri
         let gap = if place == 0 { "\n" } else { "" };
         writeln!(
             out,
-            "{gap}{}: {} 条链接，{} 位创作者 / {} of {}: {}",
+            "{gap}{}: {} 条链接，{} 位创作者 / {} of {}: {}{}",
             minute(group.until),
             thousands(group.links),
             thousands(group.creators),
             count(group.links, "link"),
             count(group.creators, "creator"),
-            why(group.cause, group.agreement.as_deref())
+            why(group.cause, group.agreement.as_deref()),
+            match group.land_elsewhere {
+                0 => String::new(),
+                some => format!("；{} 条转到备选 / {} go on to an alternate", thousands(some), thousands(some)),
+            }
         )?;
     }
     if !asked.summary && !report.rows.is_empty() {

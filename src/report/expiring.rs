@@ -11,6 +11,7 @@ use serde::ser::Serializer;
 
 use super::fates::{Dead, Judge, Stop, Verdict};
 use crate::catalog::store::{LinkQuery, LinkStore, StoreError};
+use crate::domain::hop::Outcome;
 use crate::domain::policy::PolicySet;
 use crate::domain::policy::ending::Cause;
 use crate::domain::time::Timestamp;
@@ -86,6 +87,8 @@ pub struct Group {
     pub agreement: Option<Box<str>>,
     /// Links that stop then, at one platform or more.
     pub links: u64,
+    /// Those of them that land elsewhere from then on, at one platform or more: an alternate takes over.
+    pub land_elsewhere: u64,
     /// Creators of these links; links without one are not counted here.
     pub creators: u64,
 }
@@ -209,7 +212,7 @@ impl<'s> Walk<'s> {
                 report.looked_at += 1;
                 for row in &one.rows {
                     let key = (row.stop.until, row.stop.cause, row.stop.agreement.clone());
-                    tallies.entry(key).or_default().add(report.looked_at, row.creator.as_deref());
+                    tallies.entry(key).or_default().add(report.looked_at, row);
                 }
                 report.dead_links += u64::from(one.dead.is_some());
                 if detail.rows {
@@ -228,6 +231,7 @@ impl<'s> Walk<'s> {
                 cause,
                 agreement,
                 links: tally.links,
+                land_elsewhere: tally.elsewhere,
                 creators: tally.creators.len() as u64,
             })
             .collect();
@@ -246,18 +250,24 @@ struct Tally {
     links: u64,
     /// The number of the link counted last: its rows come one after another.
     last: u64,
+    elsewhere: u64,
+    last_elsewhere: u64,
     /// Hashes of creators' names: of a million, two alike are less likely than a broken disk.
     creators: HashSet<u64>,
 }
 
 impl Tally {
-    fn add(&mut self, link: u64, creator: Option<&str>) {
+    fn add(&mut self, link: u64, row: &Row) {
         if self.last != link {
             self.links += 1;
             self.last = link;
         }
-        if let Some(creator) = creator {
-            self.creators.insert(FixedState::default().hash_one(creator));
+        if row.stop.then.outcome == Outcome::Allow && self.last_elsewhere != link {
+            self.elsewhere += 1;
+            self.last_elsewhere = link;
+        }
+        if let Some(creator) = &row.creator {
+            self.creators.insert(FixedState::default().hash_one(&**creator));
         }
     }
 }

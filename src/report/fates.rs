@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Link, LinkState, facts_text};
+use crate::domain::marketplace::Landing;
 use crate::domain::policy::ending::{Cause, Ending, Fate, Then, fate};
 use crate::domain::policy::rollout::BUCKETS;
 use crate::domain::policy::{Agreement, Facts, PolicySet, Reason, StickTo};
@@ -113,17 +114,23 @@ struct LandingFacts<'l> {
     item: &'l str,
 }
 
-/// The landings of a link in the order in which a click tries them.
-// Alternates join here, after the main landing; everything below takes any number of landings.
+/// The landings of a link in the order in which a click tries them. An alternate has a category of its own.
 fn landings(link: &Link) -> Vec<LandingFacts<'_>> {
-    vec![LandingFacts {
-        marketplace: link.landing.marketplace,
-        shop_type: link.shop_type,
-        link_kind: link.landing.link_kind,
-        category: link.category.as_deref().unwrap_or_default(),
-        shop: link.landing.shop.as_deref().unwrap_or_default(),
-        item: link.landing.item.as_deref().unwrap_or_default(),
-    }]
+    let own = landing_facts(&link.landing, link.shop_type, link.category.as_deref());
+    let others = link.alternates.iter();
+    let others = others.map(|other| landing_facts(&other.landing, other.shop_type, other.category.as_deref()));
+    std::iter::once(own).chain(others).collect()
+}
+
+fn landing_facts<'l>(landing: &'l Landing, shop_type: ShopType, category: Option<&'l str>) -> LandingFacts<'l> {
+    LandingFacts {
+        marketplace: landing.marketplace,
+        shop_type,
+        link_kind: landing.link_kind,
+        category: category.unwrap_or_default(),
+        shop: landing.shop.as_deref().unwrap_or_default(),
+        item: landing.item.as_deref().unwrap_or_default(),
+    }
 }
 
 /// Judges stored links under one policy, at one instant.
