@@ -265,7 +265,8 @@ fn it_runs_beside_a_live_gateway() {
         if round == 150 {
             // Nothing to do with the clicks: another version comes into force between them.
             fs::write(place.path("policies/more.yaml"), support::window("more", "2020-01-01", "2090-01-01")).unwrap();
-            server.signal("HUP");
+            let published = place.run(&["policy", "publish", "--note", "more", "--yes"]);
+            assert_eq!(published.code, 0, "{published:?}");
             eventually("the second version is in force", || server.metric("hopgate_policy_epoch") >= 2.0);
         }
     }

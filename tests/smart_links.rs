@@ -37,6 +37,7 @@ agreements:
 
 fn gateway(now: &str) -> Gateway {
     Gateway::start_with(now, |settings| {
+        settings.policy_source = hopgate::config::settings::PolicySource::Folder;
         settings.policies = settings.data_dir.with_file_name("policies");
         std::fs::create_dir_all(&settings.policies).unwrap();
         std::fs::write(settings.policies.join("all.yaml"), POLICY).unwrap();

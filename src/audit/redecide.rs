@@ -143,7 +143,7 @@ impl Place {
 
     fn same_reason(self, recorded: (Reason, &str, Option<u16>), decision: &Decision<'_>) -> Result<(), Difference> {
         self.same("reason", recorded.0, decision.reason(), |reason| reason.to_string())?;
-        let agreement = decision.agreement().map_or("", |agreement| &agreement.id);
+        let agreement = decision.rule_id().unwrap_or_default();
         self.same("agreement", recorded.1, agreement, agreement_text)?;
         self.same("bucket", recorded.2, decision.bucket(), bucket_text)
     }

@@ -194,7 +194,7 @@ pub struct Backtest {
 pub struct Calendar {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub config: Config,
+    pub place: Place,
     /// From this time [default: half a year ago] …
     #[arg(long, value_name = "TIME")]
     pub from: Option<Timestamp>,
@@ -236,7 +236,7 @@ pub enum CalendarFormat {
 pub struct Terms {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub config: Config,
+    pub place: Place,
     /// Where the note is, e.g. xiaohongshu.
     #[arg(long)]
     pub platform: String,

@@ -15,11 +15,13 @@ use crate::audit::backtest::sample::Sample;
 use crate::audit::backtest::{MOST_SAMPLES, Question, Report, backtest};
 use crate::audit::sweep::{Progress, Spread};
 use crate::audit::versions::{Kept, read};
+use crate::clock::Clock;
 use crate::config::settings::Settings;
+use crate::control::backtests::note;
 use crate::domain::hop::Outcome;
 use crate::domain::policy::Reason;
 use crate::policies::folder;
-use crate::policies::sqlite::KeptTexts;
+use crate::policies::sqlite::{KeptTexts, SqlitePolicyStore};
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -79,12 +81,26 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
             journal.display()
         )));
     }
+    noted(&kept, &report, &data);
     if !asked.json {
         say!("candidate {} ({agreements} agreements) from {source}", report.candidate);
         show(&report);
         say!("{:.1} s, {} on {} thread(s)", took.as_secs_f64(), rate(progress.hops(), took), spread.threads);
     }
     Ok(())
+}
+
+/// A version that must be run over hops before it is published has been: that is kept beside it. A store that fails takes
+/// nothing from the result.
+fn noted(kept: &Kept, report: &Report, data: &DataDir) {
+    let version = kept.policy.version().full();
+    let result = SqlitePolicyStore::open(&data.database()).map_err(|error| error.to_string()).and_then(|store| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+        runtime.block_on(note(&store, &version, report, Clock::System.now())).map_err(|error| error.to_string())
+    });
+    if let Err(problem) = result {
+        eprintln!("hopgate: this run is not noted beside the version: {problem}");
+    }
 }
 
 fn stored(version: &str, data: &DataDir, settings: &Settings) -> Result<Kept, CliError> {

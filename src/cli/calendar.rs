@@ -5,15 +5,14 @@ use std::io::Write as _;
 
 use super::args::{Calendar, CalendarFormat};
 use super::data::told;
-use super::{CliError, settings};
+use super::{CliError, settings_of};
 use crate::clock::Clock;
 use crate::control::calendar::{self, CalendarRequest, html, svg, text};
-use crate::policies::folder;
 
 /// Runs the command.
 pub fn run(asked: Calendar) -> Result<(), CliError> {
-    let settings = settings(&asked.config)?;
-    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let settings = settings_of(&asked.place)?;
+    let policy = super::policy::in_force(&settings)?;
     let now = asked.at.unwrap_or_else(|| Clock::System.now());
     let request = CalendarRequest {
         from: asked.from.map(|at| at.to_string()),

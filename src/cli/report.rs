@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::domain::hop::Outcome;
 use crate::domain::policy::ending::Cause;
 use crate::domain::time::Timestamp;
-use crate::policies::folder;
 use crate::report::expiring::{self, Detail, Report, Row, Walk};
 
 /// How often a terminal is told how far the work is, in links.
@@ -49,7 +48,7 @@ fn expiring(asked: &ReportExpiring) -> Result<(), CliError> {
         })?),
         None => None,
     };
-    let policy = Arc::new(folder::load(&settings.policies, &words).map_err(CliError::Config)?.policy);
+    let policy = super::policy::in_force(&settings)?;
     let path = DataDir::new(&settings.data_dir).database();
     if !path.exists() {
         let problem = format!("{}: no such database; name the data folder with --data-dir", path.display());

@@ -2,15 +2,14 @@
 
 use super::args::Terms;
 use super::data::told;
-use super::{CliError, settings};
+use super::{CliError, settings_of};
 use crate::clock::Clock;
 use crate::control::terms::{TermsRequest, TermsView};
-use crate::policies::folder;
 
 /// Runs the command.
 pub fn run(asked: Terms) -> Result<(), CliError> {
-    let settings = settings(&asked.config)?;
-    let policy = folder::load(&settings.policies, &settings.words).map_err(CliError::Config)?.policy;
+    let settings = settings_of(&asked.place)?;
+    let policy = super::policy::in_force(&settings)?;
     let request = TermsRequest {
         platform: asked.platform,
         marketplace: asked.marketplace,

@@ -162,7 +162,7 @@ impl Shadow {
         wire::encode(hop, &mut kept.body);
         kept.reason = Some(choice.decision.reason());
         kept.agreement.clear();
-        kept.agreement.push_str(choice.decision.agreement().map_or("", |agreement| &agreement.id));
+        kept.agreement.push_str(choice.decision.rule_id().unwrap_or_default());
         kept.alternate = choice.alternate;
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::audit::Period;
 use crate::audit::backtest::{Question, Report, backtest};
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::closed_list;
+use crate::policies::store::{PolicyStore, StoreError};
 
 /// Backtests that have ended and are kept.
 const KEPT: usize = 16;
@@ -90,6 +91,7 @@ struct Shared {
     journal: PathBuf,
     key: ClickKey,
     clock: Clock,
+    store: Arc<dyn PolicyStore>,
 }
 
 impl Drop for Shared {
@@ -116,11 +118,11 @@ pub enum NotBegun {
 
 impl Backtests {
     /// None yet.
-    pub fn new(journal: PathBuf, key: ClickKey, clock: Clock) -> Self {
-        Backtests(Arc::new(Shared { jobs: Mutex::default(), journal, key, clock }))
+    pub fn new(journal: PathBuf, key: ClickKey, clock: Clock, store: Arc<dyn PolicyStore>) -> Self {
+        Backtests(Arc::new(Shared { jobs: Mutex::default(), journal, key, clock, store }))
     }
 
-    /// Begins one.
+    /// Begins one. Needs a tokio runtime around it.
     ///
     /// # Errors
     /// [`NotBegun`].
@@ -150,6 +152,7 @@ impl Backtests {
         let (shared, name) = (Arc::downgrade(&self.0), view.id.clone());
         let (journal, key) = (self.0.journal.clone(), self.0.key.clone());
         let (platform, watched) = (order.platform.clone(), Arc::clone(&progress));
+        let runtime = tokio::runtime::Handle::current();
         let work = move || {
             let question = Question {
                 policy: &order.candidate.policy,
@@ -163,6 +166,14 @@ impl Backtests {
             };
             let result = backtest(&journal, &question, &key, Spread::background(), &watched);
             if let Some(shared) = shared.upgrade() {
+                // Over one platform's hops alone it is no proof for all.
+                if let (Ok(Some(report)), None) = (&result, question.platform) {
+                    let version = question.policy.version().full();
+                    let noted = note(&*shared.store, &version, report, shared.clock.now());
+                    if let Err(error) = runtime.block_on(noted) {
+                        tracing::error!(%error, "a backtest could not be noted beside its version");
+                    }
+                }
                 let result = result.map_err(|error| {
                     tracing::error!(%error, "backtest");
                     "the hop log could not be read: ask ops, the log says why".to_owned()
@@ -223,6 +234,21 @@ impl Shared {
             Err(problem) => (JobState::Failed, Some(problem)),
         };
     }
+}
+
+/// Notes beside a kept version that it was run over recorded hops; one that is not kept, or a run over none, is not noted.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn note(store: &dyn PolicyStore, version: &str, report: &Report, now: Timestamp) -> Result<(), StoreError> {
+    if report.hops == 0 || store.get(version).await?.is_none() {
+        return Ok(());
+    }
+    let summary = json!({
+        "hops": report.hops, "first": report.first, "last": report.last, "people": report.people,
+        "machines": report.machines,
+    });
+    store.note_backtest(version, &summary.to_string(), now).await.map(|_| ())
 }
 
 fn id(number: i64) -> String {

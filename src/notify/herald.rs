@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Looks after which the store of versions is asked.
 const LOOKS_A_QUESTION: u32 = 4;
 
+/// Switches that are read at once.
+const SWITCHES_AT_ONCE: usize = 500;
+
 /// Who asked to be told of what.
 #[derive(Clone, Debug, Default)]
 pub struct Subscriptions(Vec<(String, Vec<EventKind>)>);
@@ -172,30 +175,33 @@ impl Herald {
             return Ok(());
         }
         let last = self.outbox.mark(Mark::Switches).await?;
-        let switches = self.store.switches().await?;
-        let count = switches.len() as i64;
+        let newest = in_force.as_ref().map_or(0, |switch| switch.number);
         let Some(last) = last else {
             // The first time of all: what came into force before is history.
-            self.outbox.post(mark(Mark::Switches, count), self.clock.now()).await?;
-            *seen = switches.into_iter().last();
+            self.outbox.post(mark(Mark::Switches, newest), self.clock.now()).await?;
+            *seen = in_force;
             return Ok(());
         };
-        if count <= last {
-            *seen = switches.into_iter().last();
-            return Ok(());
-        }
-        let mut posting = mark(Mark::Switches, count);
-        let webhooks = self.subscriptions.of(EventKind::PolicyPublished);
-        if !webhooks.is_empty() {
-            let skipped = usize::try_from(last).unwrap_or(0);
-            for (place, switch) in switches.iter().enumerate().skip(skipped) {
-                let before = place.checked_sub(1).and_then(|place| switches.get(place));
-                posting.events.push((published(place + 1, switch, before), webhooks.clone()));
+        let mut told = last;
+        while told < newest {
+            // One more than is told of: the one before, for what it put in force.
+            let switches = self.store.switches_since(told - 1, SWITCHES_AT_ONCE).await?;
+            let (before, after): (Vec<&Switch>, Vec<&Switch>) =
+                switches.iter().partition(|switch| switch.number <= told);
+            let Some(end) = after.last().map(|switch| switch.number) else { break };
+            let mut posting = mark(Mark::Switches, end);
+            let webhooks = self.subscriptions.of(EventKind::PolicyPublished);
+            if !webhooks.is_empty() {
+                let mut previous = before.last().copied();
+                for switch in after {
+                    posting.events.push((published(switch, previous), webhooks.clone()));
+                    previous = Some(switch);
+                }
             }
+            self.post(posting, self.clock.now()).await?;
+            told = end;
         }
-        self.post(posting, self.clock.now()).await?;
-        // What this list ends with; what came into force since then is seen the next time.
-        *seen = switches.into_iter().last();
+        *seen = in_force;
         Ok(())
     }
 
@@ -224,11 +230,14 @@ fn edges(
     })
 }
 
-fn published(number: usize, switch: &Switch, before: Option<&Switch>) -> Event {
+fn published(switch: &Switch, before: Option<&Switch>) -> Event {
     let data = json!({
-        "number": number,
+        "number": switch.number,
         "version": switch.version,
         "previous_version": before.map(|before| &before.version),
+        "by": switch.by,
+        "note": switch.note,
     });
-    Event::new(EventKind::PolicyPublished, &[&number.to_string(), &switch.version], switch.at, switch.at, &data)
+    let number = switch.number.to_string();
+    Event::new(EventKind::PolicyPublished, &[&number, &switch.version], switch.at, switch.at, &data)
 }

@@ -327,7 +327,7 @@ impl Judge {
                 bound.platform.or(telling.filter(|(_, refusal, _)| refusal.agreement.is_some()).map(|t| t.0));
             Arc::new(Dead {
                 reason: refusal.map_or(Reason::NoAgreement, |refusal| refusal.reason),
-                agreement: refusal.and_then(|refusal| refusal.agreement).map(|agreement| agreement.id.clone()),
+                agreement: refusal.and_then(|refusal| refusal.rule_id()).map(Into::into),
                 platform: platform.map(|id| self.words.platform_name(id).into()),
                 works_again_at: again,
             })
@@ -356,7 +356,7 @@ impl Judge {
             Then::Refused { refusal, again } => Next {
                 outcome: Outcome::Deny,
                 reason: refusal.reason,
-                agreement: id(refusal.agreement),
+                agreement: refusal.rule_id().map(Into::into),
                 alternate: None,
                 marketplace: None,
                 works_again_at: *again,
@@ -365,7 +365,7 @@ impl Judge {
         Stop {
             until: ending.at,
             cause: ending.cause,
-            agreement: id(ending.agreement),
+            agreement: ending.rule.map(Into::into),
             platform: Some(self.words.platform_name(platform).into()),
             surfaces: surfaces.to_vec(),
             marketplace: marketplace(ending.lost),

@@ -84,7 +84,7 @@ impl Sample {
             candidate: Decided {
                 outcome: if decision.is_allow() { Outcome::Allow } else { Outcome::Deny },
                 reason: decision.reason(),
-                agreement: decision.agreement().map(|agreement| agreement.id.to_string()),
+                agreement: decision.rule_id().map(str::to_owned),
                 alternate: fresh.alternate,
             },
             id: hop.id,

@@ -134,7 +134,8 @@ mod tests {
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
-        let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System);
+        let store = Arc::clone(&state.policy_store);
+        let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System, store);
         let summaries = Arc::new(Semaphore::new(1));
         let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups), summaries });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));

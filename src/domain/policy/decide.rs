@@ -76,6 +76,13 @@ pub struct Refusal<'p> {
     pub kill: Option<&'p Kill>,
 }
 
+impl<'p> Refusal<'p> {
+    /// The id of the agreement that denied or came nearest, or of the kill.
+    pub fn rule_id(&self) -> Option<&'p str> {
+        self.kill.map(|kill| &*kill.id).or(self.agreement.map(|agreement| &*agreement.id))
+    }
+}
+
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision<'p> {

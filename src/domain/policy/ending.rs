@@ -47,8 +47,8 @@ pub struct Ending<'p> {
     pub lost: usize,
     /// Why.
     pub cause: Cause,
-    /// The agreement that ends or denies.
-    pub agreement: Option<&'p Agreement>,
+    /// The agreement that ends or denies, or the kill, by its id.
+    pub rule: Option<&'p str>,
     /// What a click gets from then on.
     pub then: Then<'p>,
 }
@@ -99,16 +99,16 @@ pub fn fate<'p>(policy: &'p PolicySet, landings: &[Facts<'_>], at: Timestamp, ho
         };
         let then = taken_at(now);
         if let Decision::Refuse(refusal) = decide(policy, &landings[taken], now) {
-            let (cause, agreement) = match refusal.reason {
-                Reason::DeniedByAgreement => (Cause::Denied, refusal.agreement),
-                Reason::KillSwitch => (Cause::KillSwitch, refusal.agreement),
-                _ => (Cause::WindowEnds, decision.agreement()),
+            let (cause, rule) = match refusal.reason {
+                Reason::DeniedByAgreement => (Cause::Denied, refusal.rule_id()),
+                Reason::KillSwitch => (Cause::KillSwitch, refusal.rule_id()),
+                _ => (Cause::WindowEnds, decision.rule_id()),
             };
             let then = match then {
                 Some((landing, decision)) => Then::Lands { landing, agreement: decision.agreement() },
                 None => Then::Refused { refusal: refused(now), again: next_change(now) },
             };
-            return Fate::Works { ends: Some(Ending { at: now, lost: taken, cause, agreement, then }) };
+            return Fate::Works { ends: Some(Ending { at: now, lost: taken, cause, rule, then }) };
         }
         // Still allowed: a landing that is tried before it may have opened, or other terms apply.
         if let Some(other) = then {
@@ -180,7 +180,7 @@ mod tests {
         let policy = PolicySet::compile(Version([1; 32]), set, &[]);
         let found = ending(&policy, &[facts(JD)], 5).unwrap();
         assert_eq!((found.at, found.cause), (at(20), Cause::WindowEnds));
-        assert_eq!(&*found.agreement.unwrap().id, "two");
+        assert_eq!(found.rule.unwrap(), "two");
         let Then::Refused { refusal, again } = found.then else { panic!("{found:?}") };
         assert_eq!((refusal.reason, again), (Reason::WindowEnded, Some(at(30))));
 
@@ -198,7 +198,7 @@ mod tests {
         let policy = PolicySet::compile(Version([1; 32]), set, &[]);
         let found = ending(&policy, &[facts(JD)], 5).unwrap();
         assert_eq!((found.at, found.cause), (at(12), Cause::Denied));
-        assert_eq!(&*found.agreement.unwrap().id, "shut");
+        assert_eq!(found.rule.unwrap(), "shut");
         assert!(matches!(found.then, Then::Refused { again: Some(again), .. } if again == at(14)));
     }
 
