@@ -198,6 +198,28 @@ fn a_publish_says_what_it_replaces_and_of_two_at_once_one_wins() {
 }
 
 #[test]
+fn a_window_without_a_successor_is_told_with_the_links_that_hang_on_it() {
+    let gateway = Gateway::start(NOW);
+    let api = Api::of(&gateway);
+    let gaps = |until: &str| {
+        let closing = policy(&[open("only", "2020-01-01", until)], "an end");
+        let checked = parse(&api.ask("POST", "/v1/policies/check", &[], &closing));
+        let findings = checked["findings"].as_array().unwrap().clone();
+        findings.into_iter().filter(|finding| finding["kind"] == "gap").collect::<Vec<Value>>()
+    };
+    assert_eq!(gaps("2023-06-30"), [] as [Value; 0], "no link hangs on it");
+    gateway.link(JD, "kuaishou/live_cart", "self_operated");
+    gateway.link(JD, "/", "pop");
+    gateway.link(JD, "xiaohongshu/note", "pop");
+    gateway.link_with(JD, "kuaishou/live_cart", "pop", |link| link.expires_at = Some(at("2023-06-01")));
+    let found = gaps("2023-06-30");
+    let told = found[0]["message"].as_str().unwrap();
+    assert!(found.len() > 0 && told.contains("2 links"), "{found:?}");
+    assert_eq!(found[0]["severity"], "warning");
+    assert!(found[0]["example"]["at"].as_str().unwrap().starts_with("2023-06-30"), "{found:?}");
+}
+
+#[test]
 fn fifty_faults_are_fifty_and_nothing_changes() {
     let gateway = Gateway::start(NOW);
     let api = Api::of(&gateway);
@@ -344,11 +366,20 @@ fn a_version_must_be_run_over_hops_where_the_settings_say_so() {
     assert_eq!(api.get("/v1/policies")["version"], json!(first));
     // A kill does not wait, and does not undo the run.
     api.kill(&json!({"creator": "c-1", "why": "fraud"}));
-    let ran = gateway.app().publisher().store().note_backtest(version, "{\"hops\":7}", at(NOW));
-    assert!(gateway.app().block_on(ran).unwrap());
+    // Over no hops it is no run.
+    let run = || {
+        let job = parse(&api.ask("POST", "/v1/policies/backtest", &[], &json!({ "version": version })));
+        let path = format!("/v1/policies/backtests/{}", job["id"].as_str().unwrap());
+        eventually("the run is over", || api.get(&path)["state"] == "done");
+    };
+    run();
+    assert_eq!(api.put("*", &json!({"version": version, "note": "not run"})).status, 409);
+    let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
+    (0..7).for_each(|_| assert_eq!(gateway.get(&format!("/{code}")).status, 302));
+    run();
     assert_eq!(api.put("*", &json!({"version": version, "note": "was run"})).status, 200);
     assert_eq!(api.get("/v1/policies")["kills"].as_array().unwrap().len(), 1);
-    assert_eq!(api.get(&format!("/v1/policies/versions/{version}"))["backtest"], json!({"hops": 7}));
+    assert_eq!(api.get(&format!("/v1/policies/versions/{version}"))["backtest"]["hops"], json!(7));
     assert_eq!(api.put("*", &json!({"version": first, "note": "back"})).status, 200, "rolling back does not wait");
 }
 

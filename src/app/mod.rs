@@ -34,6 +34,7 @@ use crate::control::keys::{KeyStore, ensure_admin_key};
 use crate::control::{ControlState, OpsState};
 use crate::domain::click_id::ClickKey;
 use crate::domain::policy::Reason;
+use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
 use crate::edge::plain;
 use crate::edge::tls::{Certificates, TlsError};
@@ -256,6 +257,9 @@ impl App {
             let _inside = runtime.enter();
             Catalog::open(store, LoadOptions::default())
         };
+
+        let counted = catalog.clone();
+        publisher.count_with(Arc::new(move |agreement| counted.count(|link| depends(link, agreement))));
 
         let workers = settings.workers.max(1);
         let http = bind("click", settings.listen.click, workers)?;

@@ -129,6 +129,12 @@ impl LinkMap {
         }
     }
 
+    /// Links that are `asked` for. Holds up whoever changes links, for one shard's worth at a time; never a click.
+    pub(super) fn count(&self, asked: impl Fn(&LinkView<'_>) -> bool) -> usize {
+        self.codes.iter().filter(|entry| asked(&entry.key().0.view())).count()
+            + self.slugs.iter().filter(|entry| asked(&entry.value().view())).count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }

@@ -116,6 +116,11 @@ impl Catalog {
         &self.0.store
     }
 
+    /// How many links are `asked` for; `None` while they are being loaded. Walks them all: not for the path of a click.
+    pub fn count(&self, asked: impl Fn(&LinkView<'_>) -> bool) -> Option<u64> {
+        self.is_loaded().then(|| self.0.map.count(asked) as u64)
+    }
+
     /// Links in memory.
     pub fn len(&self) -> usize {
         self.0.map.len()

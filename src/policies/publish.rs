@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -23,7 +23,7 @@ use super::{Policies, PublishResult, Reload};
 use crate::config::settings::PolicySource;
 use crate::config::tree::{Fault, Faults, from_json};
 use crate::domain::policy::lint::{HeavyTraffic, Severity};
-use crate::domain::policy::{Kill, PolicySet};
+use crate::domain::policy::{Agreement, Kill, PolicySet};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
@@ -217,7 +217,11 @@ pub struct Publisher {
     /// The number of the switch that memory follows; held while memory is switched.
     turn: Turn<i64>,
     last: Mutex<Option<Switch>>,
+    depending: OnceLock<Depending>,
 }
+
+/// Counts the links that depend on an agreement; `None` when it cannot.
+pub type Depending = Arc<dyn Fn(&Agreement) -> Option<u64> + Send + Sync>;
 
 impl Publisher {
     /// Finds out what is in force, and imports the folder into a store that never had a policy; in folder mode, publishes
@@ -313,7 +317,15 @@ impl Publisher {
         last: Option<Switch>,
     ) -> Self {
         let number = last.as_ref().map_or(0, |last| last.number);
-        Publisher { policies, store, words, rules, turn: Turn::new(number), last: Mutex::new(last) }
+        Publisher {
+            policies,
+            store,
+            words,
+            rules,
+            turn: Turn::new(number),
+            last: Mutex::new(last),
+            depending: OnceLock::new(),
+        }
     }
 
     /// The version in force, as clicks read it.
@@ -402,8 +414,27 @@ impl Publisher {
             }
         };
         let (words, traffic) = (Arc::clone(&self.words), self.rules.traffic.clone());
-        let work = move || prepare(proposal, origin, &set, last, &words, &traffic, now);
+        let depending = self.depending.get().cloned();
+        let work = move || {
+            let mut prepared = prepare(proposal, origin, &set, last, &words, now)?;
+            // Of the agreements alone: what is switched off for the moment hides nothing of them.
+            let base = &prepared.base.policy;
+            let count = |id: &str| {
+                let agreement = base.agreements().iter().find(|agreement| &*agreement.id == id)?;
+                depending.as_ref().and_then(|count| count(agreement))
+            };
+            let found = lints::look(base, &words, &traffic, now, &count);
+            prepared.findings.extend(found.into_iter().map(Finding::from));
+            Ok(prepared)
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?
+    }
+
+    /// Where the links that depend on an agreement are counted: what a publish would leave without a successor is told
+    /// with their number. Once.
+    pub fn count_with(&self, depending: Depending) {
+        // A second one would be a fault of whoever builds the parts; the first stays.
+        drop(self.depending.set(depending));
     }
 
     /// Publishes what was prepared: keeps it, then switches.
@@ -637,7 +668,6 @@ fn prepare(
     current: &PolicySet,
     last: Option<Switch>,
     words: &Vocabulary,
-    traffic: &HeavyTraffic,
     now: Timestamp,
 ) -> Result<Prepared, PublishError> {
     let (agreements, defaults, kills) = match (proposal, &origin) {
@@ -661,9 +691,7 @@ fn prepare(
     let before = last.as_ref().map_or(Value::Null, |_| value(&canonical::of(current, words)));
     let diff = Diff::between(&before, &value(&candidate.canonical))
         .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
-    // Of the agreements alone: what is switched off for the moment hides nothing of them.
-    let mut findings = findings(&base.policy, last.as_ref().map(|_| current));
-    findings.extend(lints::look(&base.policy, words, traffic, now, &|_| None).into_iter().map(Finding::from));
+    let findings = findings(&base.policy, last.as_ref().map(|_| current));
     Ok(Prepared { candidate, diff, findings, current: last, base, origin })
 }
 

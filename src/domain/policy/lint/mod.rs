@@ -6,9 +6,11 @@
 //! - `search`: a click that some agreements match and others do not, or the proof that there is none;
 //! - `cover`: dead rules, contradictions, overlaps and gaps, pair by pair;
 //! - `window`: ends and stages, agreement by agreement;
+//! - [`depend`]: which links depend on an agreement;
 //! - [`traffic`]: when traffic is heavy.
 
 mod cover;
+pub mod depend;
 mod region;
 mod search;
 #[cfg(test)]
