@@ -214,7 +214,7 @@ fn a_window_without_a_successor_is_told_with_the_links_that_hang_on_it() {
     gateway.link_with(JD, "kuaishou/live_cart", "pop", |link| link.expires_at = Some(at("2023-06-01")));
     let found = gaps("2023-06-30");
     let told = found[0]["message"].as_str().unwrap();
-    assert!(found.len() > 0 && told.contains("2 links"), "{found:?}");
+    assert!(!found.is_empty() && told.contains("2 links"), "{found:?}");
     assert_eq!(found[0]["severity"], "warning");
     assert!(found[0]["example"]["at"].as_str().unwrap().starts_with("2023-06-30"), "{found:?}");
 }
