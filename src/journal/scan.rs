@@ -63,9 +63,10 @@ impl Scan {
         self.offset = offset;
     }
 
-    /// Reads on until the window holds the longest frame, or the file ends.
+    /// Reads on unless the window holds the frame here: near the end of a file not for every frame.
     fn fill(&mut self) -> io::Result<()> {
-        if self.window.len() - self.at >= MAX_FRAME {
+        let here = &self.window[self.at..];
+        if here.len() >= MAX_FRAME || segment::is_all_there(here) {
             return Ok(());
         }
         self.window.drain(..self.at);

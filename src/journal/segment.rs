@@ -133,6 +133,11 @@ impl std::fmt::Display for BadFrame {
     }
 }
 
+/// Whether `bytes` hold as much as the frame they begin with says it has.
+pub(super) fn is_all_there(bytes: &[u8]) -> bool {
+    bytes.len() >= HEAD && bytes.len() >= u32_at(bytes, 0) as usize + UNCOVERED
+}
+
 /// Reads the frame `bytes` begin with.
 pub(super) fn frame(bytes: &[u8]) -> Result<Frame<'_>, BadFrame> {
     if bytes.len() < HEAD {

@@ -3,32 +3,34 @@
 //!
 //! The store's pointer is the truth; memory follows it, in the order of its switches and never back. Never edits a
 //! version: a change is another version, and so is a kill.
+//!
+//! - `start`: what is in force when a process begins; `prepare`: a proposal before it is published; `kills`: what is
+//!   switched off for the moment. Here: switching, and following the pointer.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod kills;
+mod prepare;
+mod start;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::Mutex as Turn;
 
+pub use self::kills::MOST_KILLS;
+use self::kills::live;
+pub use self::prepare::{Finding, Prepared, Proposal};
+pub use self::start::StartFault;
 use super::canonical;
-use super::diff::Diff;
 use super::folder::{self, Loaded};
-use super::lints::{self, LintView};
 use super::store::{Expected, NewSwitch, NewVersion, Pointed, PolicyStore, StoreError, StoredPolicy, Switch};
-use super::yaml::Written;
 use super::{Policies, PublishResult, Reload};
 use crate::config::settings::PolicySource;
-use crate::config::tree::{Fault, Faults, from_json};
+use crate::config::tree::{Fault, Faults};
 use crate::domain::policy::lint::{HeavyTraffic, Severity};
-use crate::domain::policy::{Agreement, Kill, PolicySet};
+use crate::domain::policy::{Agreement, PolicySet};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 
-/// The most kills that can be in force at once: each costs every click a look.
-pub const MOST_KILLS: usize = 100;
 /// How often a kill or a folder is tried again when somebody else switched in between.
 const TRIES: usize = 32;
 
@@ -43,38 +45,6 @@ pub struct Rules {
     pub require_backtest: bool,
     /// When traffic is heavy: no window should end then.
     pub traffic: HeavyTraffic,
-}
-
-/// Something that is allowed and reads like a mistake.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Finding {
-    /// How much it weighs.
-    pub severity: Severity,
-    /// Its stable name.
-    pub kind: String,
-    /// The agreements it is about.
-    pub agreements: Vec<String>,
-    /// One sentence, with the mend.
-    pub message: String,
-    /// A click that shows it, by name and value as `explain` takes them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub example: Option<BTreeMap<&'static str, String>>,
-}
-
-impl From<LintView> for Finding {
-    fn from(lint: LintView) -> Self {
-        let LintView { severity, kind, agreements, message, example } = lint;
-        Finding { severity, kind: kind.to_string(), agreements, message, example }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.severity, self.kind, self.message)?;
-        let Some(example) = &self.example else { return Ok(()) };
-        f.write_str("\n    e.g.")?;
-        example.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
-    }
 }
 
 /// Why a version did not come into force. Nothing was changed, but for versions that were kept.
@@ -129,59 +99,6 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// Why there is no policy to start with.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StartFault {
-    /// The agreement files, or the version in force, have faults.
-    #[error("{} fault(s) in policies", .0.len())]
-    Faults(Vec<Fault>),
-    /// The version in force is not there, or is not what it was.
-    #[error(
-        "policy version {version} is in force but cannot be used: {what}. Restore the database from a backup, or set \
-        [policies] source = \"folder\" to go by the files"
-    )]
-    Unusable {
-        /// Which.
-        version: String,
-        /// Why.
-        what: String,
-    },
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What somebody wants in force.
-#[derive(Debug)]
-pub enum Proposal {
-    /// What was written, checked. Kills in force stay unless it speaks of kills.
-    Written(Written),
-    /// A kept version, by its first digits: roll back. Kills in force stay unless it is to be taken exactly.
-    Kept {
-        /// Its first digits.
-        version: String,
-        /// With its own kills instead of those in force.
-        exact: bool,
-    },
-}
-
-/// A proposal with everything that is to be known before it is published.
-#[derive(Debug)]
-pub struct Prepared {
-    /// What would come into force.
-    pub candidate: Loaded,
-    /// What differs from the version in force.
-    pub diff: Diff,
-    /// What reads like a mistake.
-    pub findings: Vec<Finding>,
-    /// What is in force now.
-    pub current: Option<Switch>,
-    /// The same without kills: what is kept and run over recorded hops.
-    base: Loaded,
-    /// The kept version it was taken from.
-    origin: Option<StoredPolicy>,
-}
-
 /// A publish as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -224,86 +141,6 @@ pub struct Publisher {
 pub type Depending = Arc<dyn Fn(&Agreement) -> Option<u64> + Send + Sync>;
 
 impl Publisher {
-    /// Finds out what is in force, and imports the folder into a store that never had a policy; in folder mode, publishes
-    /// the folder.
-    ///
-    /// # Errors
-    /// [`StartFault`]: nothing is ever taken in place of what should be in force.
-    pub async fn start(
-        store: Arc<dyn PolicyStore>,
-        words: Arc<Vocabulary>,
-        rules: Rules,
-        now: Timestamp,
-    ) -> Result<Self, StartFault> {
-        match rules.source {
-            PolicySource::Store => loop {
-                if let Some(found) = Self::attach(Arc::clone(&store), Arc::clone(&words), rules.clone(), now).await? {
-                    return Ok(found);
-                }
-                let loaded = folder::load(&rules.folder, &words).map_err(StartFault::Faults)?;
-                let note = format!("imported from {}", rules.folder.display());
-                // Another process may do the same at once: then its import counts.
-                drop(put(&*store, &loaded, Expected::Nothing, "import", &note, now).await?);
-            },
-            PolicySource::Folder => Self::start_from_folder(store, words, rules, now).await,
-        }
-    }
-
-    async fn start_from_folder(
-        store: Arc<dyn PolicyStore>,
-        words: Arc<Vocabulary>,
-        rules: Rules,
-        now: Timestamp,
-    ) -> Result<Self, StartFault> {
-        let mut written = folder::read(&rules.folder, &words).map_err(StartFault::Faults)?;
-        let last = store.in_force().await?;
-        if let (None, Some(last)) = (&written.kills, &last)
-            && let Some(stored) = store.get(&last.version).await?
-        {
-            // Of what was in force only the kills matter here: its agreements may be such as this build cannot read.
-            let unusable = |what: String| StartFault::Unusable { version: last.version.clone(), what };
-            written.kills = Some(kills_of(&stored, &words, now).map_err(unusable)?);
-        }
-        let Written { agreements, defaults, kills, .. } = written;
-        let loaded = canonical::compile(agreements, &defaults, kills.unwrap_or_default(), &words);
-        let kept = put(&*store, &loaded, Expected::Anything, "folder", "", now).await;
-        let policies = Arc::new(Policies::new(loaded.policy, now));
-        let last = match kept {
-            Ok(Pointed::Switched(switch) | Pointed::Unchanged(switch)) => Some(switch),
-            Ok(Pointed::Conflict { current }) => current,
-            Err(error) => {
-                policies.note_unkept();
-                tracing::error!(%error, "the policy version in force could not be kept");
-                last
-            }
-        };
-        Ok(Self::following(policies, store, words, rules, last))
-    }
-
-    /// Finds out what is in force and changes nothing; `None` when nothing ever was.
-    ///
-    /// # Errors
-    /// [`StartFault`].
-    pub async fn attach(
-        store: Arc<dyn PolicyStore>,
-        words: Arc<Vocabulary>,
-        rules: Rules,
-        now: Timestamp,
-    ) -> Result<Option<Self>, StartFault> {
-        let Some(last) = store.in_force().await? else { return Ok(None) };
-        let version = last.version.clone();
-        let unusable = |what: String| StartFault::Unusable { version: version.clone(), what };
-        let Some(stored) = store.get(&version).await? else {
-            return Err(unusable("it is not in the store".to_owned()));
-        };
-        if !canonical::version(&stored.canonical).full().starts_with(&version) {
-            return Err(unusable("its kept text was altered".to_owned()));
-        }
-        let policy = canonical::read(&version, &stored.canonical, &words).map_err(StartFault::Faults)?;
-        let policies = Arc::new(Policies::new(policy, now));
-        Ok(Some(Self::following(policies, store, words, rules, Some(last))))
-    }
-
     /// One that follows a store without a policy in force: for the first publish.
     pub fn empty(store: Arc<dyn PolicyStore>, words: Arc<Vocabulary>, rules: Rules, now: Timestamp) -> Self {
         Self::following(Arc::new(Policies::new(PolicySet::empty(), now)), store, words, rules, None)
@@ -399,37 +236,6 @@ impl Publisher {
         reload
     }
 
-    /// Checks a proposal against what is in force. Changes nothing.
-    ///
-    /// # Errors
-    /// [`PublishError::Unreadable`] and [`PublishError::Store`].
-    pub async fn prepare(&self, proposal: Proposal, now: Timestamp) -> Result<Prepared, PublishError> {
-        self.sync(now).await?;
-        let (last, set) = self.snapshot();
-        let origin = match &proposal {
-            Proposal::Written(_) => None,
-            Proposal::Kept { version, .. } => {
-                let found = self.store.get(version).await?;
-                Some(found.ok_or_else(|| StoreError::Unknown(version.clone()))?)
-            }
-        };
-        let (words, traffic) = (Arc::clone(&self.words), self.rules.traffic.clone());
-        let depending = self.depending.get().cloned();
-        let work = move || {
-            let mut prepared = prepare(proposal, origin, &set, last, &words, now)?;
-            // Of the agreements alone: what is switched off for the moment hides nothing of them.
-            let base = &prepared.base.policy;
-            let count = |id: &str| {
-                let agreement = base.agreements().iter().find(|agreement| &*agreement.id == id)?;
-                depending.as_ref().and_then(|count| count(agreement))
-            };
-            let found = lints::look(base, &words, &traffic, now, &count);
-            prepared.findings.extend(found.into_iter().map(Finding::from));
-            Ok(prepared)
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?
-    }
-
     /// Where the links that depend on an agreement are counted: what a publish would leave without a successor is told
     /// with their number. Once.
     pub fn count_with(&self, depending: Depending) {
@@ -501,79 +307,6 @@ impl Publisher {
         Err(PublishError::NotBacktested(base.to_string()))
     }
 
-    /// Switches something off, at once: a version of its own that needs no more check than its fields.
-    ///
-    /// # Errors
-    /// [`PublishError`]; nothing was changed then.
-    pub async fn kill(&self, kill: &Kill, at: Timestamp) -> Result<Switch, PublishError> {
-        let note = format!("kill {}: {}", kill.id, kill.why);
-        self.change_kills(&kill.by, &note, at, |kills| {
-            if kills.len() >= MOST_KILLS {
-                return Err(PublishError::TooManyKills);
-            }
-            if !kills.iter().any(|known| known.id == kill.id) {
-                kills.push(kill.clone());
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Lifts a kill before its end.
-    ///
-    /// # Errors
-    /// [`PublishError`]; nothing was changed then.
-    pub async fn lift(&self, id: &str, by: &str, at: Timestamp) -> Result<Switch, PublishError> {
-        self.change_kills(by, &format!("lift {id}"), at, |kills| {
-            let before = kills.len();
-            kills.retain(|kill| &*kill.id != id);
-            if kills.len() == before { Err(PublishError::UnknownKill(id.to_owned())) } else { Ok(()) }
-        })
-        .await
-    }
-
-    async fn change_kills(
-        &self,
-        by: &str,
-        note: &str,
-        at: Timestamp,
-        change: impl Fn(&mut Vec<Kill>) -> Result<(), PublishError>,
-    ) -> Result<Switch, PublishError> {
-        for _ in 0..TRIES {
-            self.sync(at).await?;
-            let (Some(last), set) = self.snapshot() else { return Err(PublishError::NothingInForce) };
-            let mut kills = live(&set, at);
-            if let Err(error) = change(&mut kills) {
-                self.policies.count(PublishResult::Refused);
-                return Err(error);
-            }
-            let words = Arc::clone(&self.words);
-            let work = move || canonical::compile(set.agreements().to_vec(), set.defaults(), kills, &words);
-            let loaded =
-                tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?;
-            let expected = Expected::Version(last.version.clone());
-            match put(&*self.store, &loaded, expected, by, note, at).await {
-                Ok(Pointed::Switched(switch)) => {
-                    self.apply(&switch, loaded.policy, at).await;
-                    self.policies.count(PublishResult::Switched);
-                    tracing::warn!(version = %switch.version, by = %switch.by, "{}", switch.note);
-                    return Ok(switch);
-                }
-                Ok(Pointed::Unchanged(switch)) => {
-                    self.policies.count(PublishResult::Unchanged);
-                    return Ok(switch);
-                }
-                Ok(Pointed::Conflict { .. }) => {}
-                Err(error) => {
-                    self.policies.count(PublishResult::Failed);
-                    return Err(error.into());
-                }
-            }
-        }
-        self.policies.count(PublishResult::Stale);
-        Err(PublishError::Busy)
-    }
-
     /// Publishes the folder, in folder mode; otherwise follows the pointer. A set with a fault, or a version that cannot
     /// be read, changes nothing. A store that fails is no reason not to serve under a folder's version: it is put in
     /// force and counted as unkept, and the error comes with it so that the caller tries again.
@@ -643,72 +376,6 @@ fn names(wanted: &str, short: &str, set: &PolicySet) -> bool {
     let full = set.version().full();
     let full = if full.starts_with(short) { &*full } else { short };
     Expected::Version(wanted.to_ascii_lowercase()).is_met(Some(full))
-}
-
-/// Kills that have not ended.
-fn live(set: &PolicySet, now: Timestamp) -> Vec<Kill> {
-    set.kills().iter().filter(|kill| kill.until > now).cloned().collect()
-}
-
-/// The kills of a kept version that have not ended, whatever its agreements look like.
-fn kills_of(stored: &StoredPolicy, words: &Vocabulary, now: Timestamp) -> Result<Vec<Kill>, String> {
-    let value: Value = serde_json::from_str(&stored.canonical).map_err(|error| error.to_string())?;
-    let Some(kills) = value.get("kills") else { return Ok(Vec::new()) };
-    let (faults, mut written) = (Faults::default(), Written::default());
-    written.read_node("kills", &from_json(&serde_json::json!({ "kills": kills })), words, &faults);
-    match faults.into_found().first() {
-        Some(fault) => Err(format!("its kills have a fault: {fault}")),
-        None => Ok(written.kills.unwrap_or_default().into_iter().filter(|kill| kill.until > now).collect()),
-    }
-}
-
-fn prepare(
-    proposal: Proposal,
-    origin: Option<StoredPolicy>,
-    current: &PolicySet,
-    last: Option<Switch>,
-    words: &Vocabulary,
-    now: Timestamp,
-) -> Result<Prepared, PublishError> {
-    let (agreements, defaults, kills) = match (proposal, &origin) {
-        (Proposal::Kept { version, exact }, Some(stored)) => {
-            let read = canonical::read(&stored.version, &stored.canonical, words);
-            let set = read.map_err(|faults| PublishError::Unreadable { version, faults })?;
-            // Its own kills where they come to the same: then what comes into force is that very version.
-            let own = exact || live(&set, now) == live(current, now);
-            let kills = if own { set.kills().to_vec() } else { live(current, now) };
-            (set.agreements().to_vec(), set.defaults().to_vec(), kills)
-        }
-        (Proposal::Kept { version, .. }, None) => return Err(StoreError::Unknown(version).into()),
-        (Proposal::Written(written), _) => {
-            let kills = written.kills.unwrap_or_else(|| live(current, now));
-            (written.agreements, written.defaults, kills)
-        }
-    };
-    let base = canonical::compile(agreements.clone(), &defaults, Vec::new(), words);
-    let candidate = canonical::compile(agreements, &defaults, kills, words);
-    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let before = last.as_ref().map_or(Value::Null, |_| value(&canonical::of(current, words)));
-    let diff = Diff::between(&before, &value(&candidate.canonical))
-        .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
-    let findings = findings(&base.policy, last.as_ref().map(|_| current));
-    Ok(Prepared { candidate, diff, findings, current: last, base, origin })
-}
-
-/// What reads like a mistake beside the version in force; what does by itself, `lints` says.
-fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if candidate.agreements().is_empty() && current.is_some_and(|current| !current.agreements().is_empty()) {
-        found.push(Finding {
-            severity: Severity::Error,
-            kind: "closes_everything".to_owned(),
-            agreements: Vec::new(),
-            message: "has no agreement at all, which refuses every click: publish a kill where that is meant"
-                .to_owned(),
-            example: None,
-        });
-    }
-    found
 }
 
 fn new_version(loaded: &Loaded, author: &str, note: &str, at: Timestamp) -> NewVersion {
