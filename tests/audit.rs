@@ -212,6 +212,25 @@ fn a_damaged_record_is_named_and_the_rest_is_proved() {
 }
 
 #[test]
+fn records_behind_a_broken_header_are_not_taken_for_none() {
+    let place = place();
+    let path = segment(&place);
+    for at in [0, 10, 20, 40, 97] {
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (ran, found) = verify(&place, &[]);
+        assert_eq!((ran.code, &found["damaged"]), (1, &1.into()), "byte {at}: {found}");
+        let out = place.path("out.ndjson");
+        let exported = place.run(&["hops", "export", out.to_str().unwrap()]);
+        assert!(exported.code == 1 && exported.err.contains("no whole header"), "byte {at}: {exported:?}");
+        drop(fs::remove_file(out));
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
 fn a_cut_that_lies_of_its_chunk_is_found() {
     let place = place();
     let path = segment(&place);

@@ -90,6 +90,7 @@ impl Running {
             folder: shipped,
             require_backtest: false,
             traffic: HeavyTraffic::default(),
+            rehearsal: false,
         };
         let publisher = Publisher::start(versions, Arc::clone(&words), rules, clock.now()).await;
         let publisher = Arc::new(publisher.expect("sound policies"));

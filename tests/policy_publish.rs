@@ -67,7 +67,13 @@ impl Api {
         parse(&answer)
     }
 
+    /// Publishes; with a note of its own where the body has none.
     fn put(&self, if_match: &str, body: &Value) -> Answer {
+        let mut body = body.clone();
+        if body["note"].as_str().unwrap_or_default().is_empty() {
+            body["note"] = json!("a test");
+        }
+        let body = &body;
         self.ask("PUT", "/v1/policies", &[("If-Match", if_match)], body)
     }
 
@@ -340,6 +346,54 @@ fn a_kill_stops_its_subject_at_once_and_ends_at_its_end() {
 }
 
 #[test]
+fn a_policy_makes_no_kill_and_a_rehearsal_switches_nothing() {
+    let gateway = Gateway::start(NOW);
+    let api = Api::of(&gateway);
+    let before = api.get("/v1/policies");
+    let forged = json!({"id": "kill-forged", "platform": "kuaishou", "from": "2020-01-01", "until": "2099-01-01",
+        "by": "somebody else", "why": "forged"});
+    let refused = api.put("*", &json!({"agreements": before["agreements"], "kills": [forged]}));
+    assert_eq!((refused.status, &parse(&refused)["type"]), (422, &json!("urn:hopgate:problem:strange_kill")));
+    assert!(refused.body.contains("kill-forged"), "{refused:?}");
+    assert_eq!(api.get("/v1/policies")["version"], before["version"]);
+    drop(gateway);
+
+    let offset = at("2027-11-11").micros() - hopgate::clock::Clock::System.now().micros();
+    let folder = tempfile::tempdir().unwrap();
+    let app =
+        hopgate::app::App::start(support::settings(folder.path()), hopgate::clock::Clock::Shifted(offset)).unwrap();
+    let key = std::fs::read_to_string(folder.path().join("data/admin.key")).unwrap();
+    let kill = json!({"platform": "kuaishou", "marketplace": "jd", "why": "drill"});
+    let answer = ask(app.addresses().control, key.trim(), "POST", "/v1/policies/kills", &[], &kill);
+    assert_eq!((answer.status, &parse(&answer)["type"]), (409, &json!("urn:hopgate:problem:rehearsal")));
+    let publisher = app.publisher();
+    assert_eq!(publisher.in_force().unwrap().number, 1);
+}
+
+#[test]
+fn a_folder_with_a_contradiction_does_not_come_into_force() {
+    let gateway = Gateway::start_with(NOW, |settings| {
+        settings.policy_source = PolicySource::Folder;
+        settings.policies = settings.data_dir.with_file_name("policies");
+        std::fs::create_dir_all(&settings.policies).unwrap();
+        let open = support::window("open", "2020-01-01", "2080-01-01");
+        std::fs::write(settings.policies.join("all.yaml"), open).unwrap();
+    });
+    let api = Api::of(&gateway);
+    let before = api.get("/v1/policies")["version"].clone();
+    let file = gateway.folder.path().join("policies/deny.yaml");
+    let deny = support::window("shut", "2020-01-01", "2080-01-01").replace("effect: allow", "effect: deny");
+    assert!(deny.contains("effect: deny"), "{deny}");
+    std::fs::write(&file, deny).unwrap();
+    eventually("it is refused", || gateway.metric("hopgate_policy_reload_failures_total") >= 1.0);
+    assert_eq!(api.get("/v1/policies")["version"], before);
+    std::fs::write(gateway.folder.path().join("policies/all.yaml"), "agreements: []\n").unwrap();
+    std::fs::remove_file(&file).unwrap();
+    eventually("so is none at all", || gateway.metric("hopgate_policy_reload_failures_total") >= 2.0);
+    assert_eq!(api.get("/v1/policies")["version"], before);
+}
+
+#[test]
 fn kills_at_once_are_all_in_force() {
     let gateway = Gateway::start(NOW);
     let api = Api::of(&gateway);
@@ -366,17 +420,19 @@ fn a_version_must_be_run_over_hops_where_the_settings_say_so() {
     assert_eq!(api.get("/v1/policies")["version"], json!(first));
     // A kill does not wait, and does not undo the run.
     api.kill(&json!({"creator": "c-1", "why": "fraud"}));
-    // Over no hops it is no run.
-    let run = || {
-        let job = parse(&api.ask("POST", "/v1/policies/backtest", &[], &json!({ "version": version })));
+    // Over a period without hops it is no run.
+    let run = |period: Value| {
+        let mut asked = json!({ "version": version });
+        asked.as_object_mut().unwrap().extend(period.as_object().unwrap().clone());
+        let job = parse(&api.ask("POST", "/v1/policies/backtest", &[], &asked));
         let path = format!("/v1/policies/backtests/{}", job["id"].as_str().unwrap());
         eventually("the run is over", || api.get(&path)["state"] == "done");
     };
-    run();
+    run(json!({"from": "2001-01-01", "to": "2001-01-02"}));
     assert_eq!(api.put("*", &json!({"version": version, "note": "not run"})).status, 409);
     let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
     (0..7).for_each(|_| assert_eq!(gateway.get(&format!("/{code}")).status, 302));
-    run();
+    run(json!({}));
     assert_eq!(api.put("*", &json!({"version": version, "note": "was run"})).status, 200);
     assert_eq!(api.get("/v1/policies")["kills"].as_array().unwrap().len(), 1);
     assert_eq!(api.get(&format!("/v1/policies/versions/{version}"))["backtest"]["hops"], json!(7));

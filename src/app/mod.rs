@@ -243,7 +243,7 @@ impl App {
             .build()?;
         let versions = Arc::new(SqlitePolicyStore::open(&data.database())?);
         let policy_store: Arc<dyn PolicyStore> = Arc::<SqlitePolicyStore>::clone(&versions);
-        let publisher = Publisher::start(versions, Arc::clone(&words), policy_rules(&settings), clock.now());
+        let publisher = Publisher::start(versions, Arc::clone(&words), policy_rules(&settings, &clock), clock.now());
         let publisher = Arc::new(runtime.block_on(publisher)?);
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
@@ -480,12 +480,13 @@ fn journal_config(settings: &Settings, data: &DataDir) -> JournalConfig {
 }
 
 /// How policies are published under these settings.
-pub fn policy_rules(settings: &Settings) -> Rules {
+pub fn policy_rules(settings: &Settings, clock: &Clock) -> Rules {
     Rules {
         source: settings.policy_source,
         folder: settings.policies.clone(),
         require_backtest: settings.require_backtest,
         traffic: settings.traffic.clone(),
+        rehearsal: matches!(clock, Clock::Shifted(_)),
     }
 }
 

@@ -10,6 +10,7 @@ use super::progress::{grouped, per_second, rate, shown};
 use super::verify::{period, told};
 use super::{CliError, settings_of};
 use crate::app::DataDir;
+use crate::audit::Period;
 use crate::audit::backtest::matrix::{Matrix, Row};
 use crate::audit::backtest::sample::Sample;
 use crate::audit::backtest::{MOST_SAMPLES, Question, Report, backtest};
@@ -73,6 +74,7 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
         };
         say!("{}", serde_json::to_string(&told).map_err(CliError::failed)?);
     }
+    noted(&kept, &report, period, &data);
     if report.hops == 0 {
         let journal = data.journal();
         return Err(CliError::Failed(format!(
@@ -81,7 +83,6 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
             journal.display()
         )));
     }
-    noted(&kept, &report, &data);
     if !asked.json {
         say!("candidate {} ({agreements} agreements) from {source}", report.candidate);
         show(&report);
@@ -92,11 +93,11 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
 
 /// A version that must be run over hops before it is published has been: that is kept beside it. A store that fails takes
 /// nothing from the result.
-fn noted(kept: &Kept, report: &Report, data: &DataDir) {
+fn noted(kept: &Kept, report: &Report, period: Period, data: &DataDir) {
     let version = kept.policy.version().full();
     let result = SqlitePolicyStore::open(&data.database()).map_err(|error| error.to_string()).and_then(|store| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
-        runtime.block_on(note(&store, &version, report, Clock::System.now())).map_err(|error| error.to_string())
+        runtime.block_on(note(&store, &version, report, period, Clock::System.now())).map_err(|error| error.to_string())
     });
     if let Err(problem) = result {
         eprintln!("hopgate: this run is not noted beside the version: {problem}");

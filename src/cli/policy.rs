@@ -49,7 +49,7 @@ fn open(settings: &Settings) -> Result<Arc<SqlitePolicyStore>, CliError> {
 /// The one who publishes on a data folder; where nothing is in force yet, one for the first publish.
 pub fn publisher(settings: &Settings, store: Arc<SqlitePolicyStore>) -> Result<Publisher, CliError> {
     let words = Arc::new(settings.words.clone());
-    let (rules, now) = (policy_rules(settings), Clock::System.now());
+    let (rules, now) = (policy_rules(settings, &Clock::System), Clock::System.now());
     let attached = Publisher::attach(Arc::clone(&store) as _, Arc::clone(&words), rules.clone(), now);
     let attached = runtime()?.block_on(attached).map_err(StartError::from)?;
     Ok(attached.unwrap_or_else(|| Publisher::empty(store, words, rules, now)))
@@ -242,6 +242,9 @@ pub fn diff(asked: &DiffArgs) -> Result<(), CliError> {
 /// Runs `hopgate policy publish`.
 pub fn publish(asked: Publish) -> Result<(), CliError> {
     let settings = settings_of(&asked.place)?;
+    if asked.note.trim().is_empty() && !asked.dry_run {
+        return Err(CliError::Usage("--note: say what this is for: it is kept with the version".to_owned()));
+    }
     if let Some(problem) = note_fault(&asked.note) {
         return Err(CliError::Usage(format!("--note: {problem}")));
     }

@@ -85,7 +85,11 @@ pub fn told(period: Period) -> String {
 }
 
 fn show(found: &Verified) {
-    let verdict = if found.equal { "all equal" } else { "NOT EQUAL" };
+    let verdict = match (found.equal, found.hops) {
+        (true, 0) => "nothing to prove",
+        (true, _) => "all equal",
+        (false, _) => "NOT EQUAL",
+    };
     say!("{verdict}: {} hops, {} decided again", grouped(found.hops), grouped(found.judged));
     say!("  chunks       {} whole", grouped(found.chunks));
     if found.link_disabled + found.link_expired > 0 {

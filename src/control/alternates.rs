@@ -47,9 +47,21 @@ impl AlternateDraft {
         let mut draft = AlternateDraft::default();
         let mut rest = text;
         while let Some((before, last)) = rest.rsplit_once(',') {
+            let mut again = |field: &str, value: &str| {
+                let problem = "is given twice: keep one";
+                draft.misread.push(FieldFault::new(field, value, "given_twice", problem));
+            };
             match last.trim().split_once('=') {
+                Some((field @ "shop_type", value)) if draft.shop_type.is_some() => again(field, value),
+                Some((field @ "category", value)) if draft.category.is_some() => again(field, value),
                 Some(("shop_type", value)) => draft.shop_type = Some(value.to_owned()),
                 Some(("category", value)) => draft.category = Some(value.to_owned()),
+                // Meant for one of those: as a part of the address it would change where the link leads.
+                Some((name, value)) if is_name(name) => {
+                    let problem = "is not known behind an address: use shop_type= or category=, and %2C for a comma of the \
+                                   address itself";
+                    draft.misread.push(FieldFault::new(name, value, "unknown_field", problem));
+                }
                 // A comma of the address itself.
                 _ => break,
             }
@@ -79,6 +91,10 @@ impl AlternateDraft {
             _ => Err(checks.faults),
         }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'))
 }
 
 /// The alternates in a JSON object; none when it does not speak of them.
@@ -219,6 +235,9 @@ mod tests {
         let draft = AlternateDraft::parse("https://item.jd.com/1.html?a=1,2,shop_type=pop, category=phones");
         assert_eq!(draft.url.as_deref(), Some("https://item.jd.com/1.html?a=1,2"));
         assert_eq!((draft.shop_type.as_deref(), draft.category.as_deref()), (Some("pop"), Some("phones")));
+        let codes = |text: &str| AlternateDraft::parse(text).misread.iter().map(|fault| fault.code).collect::<Vec<_>>();
+        assert_eq!(codes(&format!("{JD},shop-type=pop")), ["unknown_field"], "no part of the address");
+        assert_eq!(codes(&format!("{JD},shop_type=pop,shop_type=pop")), ["given_twice"]);
         assert_eq!(AlternateDraft::parse(JD), AlternateDraft { url: Some(JD.into()), ..AlternateDraft::default() });
     }
 }

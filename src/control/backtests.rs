@@ -169,7 +169,7 @@ impl Backtests {
                 // Over one platform's hops alone it is no proof for all.
                 if let (Ok(Some(report)), None) = (&result, question.platform) {
                     let version = question.policy.version().full();
-                    let noted = note(&*shared.store, &version, report, shared.clock.now());
+                    let noted = note(&*shared.store, &version, report, question.period, shared.clock.now());
                     if let Err(error) = runtime.block_on(noted) {
                         tracing::error!(%error, "a backtest could not be noted beside its version");
                     }
@@ -236,12 +236,20 @@ impl Shared {
     }
 }
 
-/// Notes beside a kept version that it was run over recorded hops; one that is not kept, or a run over none, is not noted.
+/// Notes beside a kept version that it was run over recorded hops. One that is not kept is not noted, nor is a run over
+/// none, unless nothing was left out: where nothing is recorded yet there is nothing else to run it over.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn note(store: &dyn PolicyStore, version: &str, report: &Report, now: Timestamp) -> Result<(), StoreError> {
-    if report.hops == 0 || store.get(version).await?.is_none() {
+pub async fn note(
+    store: &dyn PolicyStore,
+    version: &str,
+    report: &Report,
+    period: Period,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let whole = period.from == Timestamp::MIN && period.to == Timestamp::MAX;
+    if report.hops == 0 && !whole || store.get(version).await?.is_none() {
         return Ok(());
     }
     let summary = json!({

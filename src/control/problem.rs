@@ -355,6 +355,10 @@ fn unpublished(error: &PublishError) -> Words {
             ("lint_errors", S::UNPROCESSABLE_ENTITY, "政策存在问题 / Policy reads like a mistake")
         }
         PublishError::NotBacktested(_) => ("not_backtested", S::CONFLICT, "需要先回测 / Backtest required"),
+        PublishError::StrangeKill(_) => {
+            ("strange_kill", S::UNPROCESSABLE_ENTITY, "开关不能随政策写入 / Kills are not made by a policy")
+        }
+        PublishError::Rehearsal => ("rehearsal", S::CONFLICT, "彩排中不能发布 / A rehearsal does not publish"),
         PublishError::FolderDecides => ("folder_decides", S::CONFLICT, "政策由目录管理 / The folder decides"),
         PublishError::NothingInForce => ("nothing_in_force", S::CONFLICT, "尚无生效政策 / No policy in force"),
         PublishError::UnknownKill(_) => ("unknown_kill", S::NOT_FOUND, "没有这个开关 / No such kill"),

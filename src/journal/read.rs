@@ -306,9 +306,10 @@ impl Reader {
             let header = match header {
                 Ok(header) => header,
                 Err(BadHeader::Newer(version)) => return Err(ReadError::NewerFormat { path: path.clone(), version }),
-                // A rotation is under way, or was cut short.
-                Err(BadHeader::Torn) if self.is_last => return Ok(false),
-                Err(BadHeader::Torn) => return Err(corrupt(path, 0, "no whole header".to_owned())),
+                Err(BadHeader::Torn) => {
+                    let found = scan.torn_header(first_seq, self.is_last).map_err(|source| unreadable(path, source))?;
+                    return found.map_or(Ok(false), |found| Err(corrupt(path, 0, found)));
+                }
             };
             if header.first_seq != first_seq {
                 return Err(corrupt(path, 16, format!("its header begins with record {}", header.first_seq)));

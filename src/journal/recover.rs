@@ -194,8 +194,8 @@ fn mend_header(
     files: &dyn Files,
     now: i64,
 ) -> Result<Tail, OpenError> {
-    if let Some(valid) = scan.valid_behind(0, first_seq).map_err(|source| unusable(path, source))? {
-        return Err(corrupt(path, 0, format!("no whole header, with a valid record behind it at byte {valid}")));
+    if let Some(found) = scan.torn_header(first_seq, true).map_err(|source| unusable(path, source))? {
+        return Err(corrupt(path, 0, found));
     }
     let truncated = scan.len().map_err(|source| unusable(path, source))?;
     tracing::warn!(

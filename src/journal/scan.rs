@@ -135,6 +135,16 @@ impl Scan {
         }
     }
 
+    /// What is wrong with a file that has no whole header; nothing when it is the last one and holds no record: then a
+    /// rotation is under way, or was cut short.
+    pub(super) fn torn_header(&self, first_seq: u64, is_last: bool) -> io::Result<Option<String>> {
+        if !is_last {
+            return Ok(Some("no whole header".to_owned()));
+        }
+        let behind = self.valid_behind(0, first_seq)?;
+        Ok(behind.map(|place| format!("no whole header, with a valid record behind it at byte {place}")))
+    }
+
     /// The cut that ends at `end`, if one does, with its number.
     pub(super) fn cut_before(&self, end: u64) -> io::Result<Option<(u64, Cut)>> {
         let Some(from) = end.checked_sub(CUT_FRAME as u64).filter(|from| *from >= HEADER as u64) else {

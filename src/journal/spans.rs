@@ -102,10 +102,10 @@ impl Plan {
                 self.damage.push(ReadError::NewerFormat { path: path.to_owned(), version });
                 return Ok(None);
             }
-            // A rotation is under way, or was cut short.
-            Err(BadHeader::Torn) if is_last => return Ok(None),
             Err(BadHeader::Torn) => {
-                self.damage.push(corrupt(path, 0, "no whole header".to_owned()));
+                if let Some(found) = scan.torn_header(first_seq, is_last)? {
+                    self.damage.push(corrupt(path, 0, found));
+                }
                 return Ok(None);
             }
         }

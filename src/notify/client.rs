@@ -31,6 +31,8 @@ use crate::config::webhooks::WebhookSettings;
 use crate::domain::time::Timestamp;
 
 /// From the first look-up to the end of the answer.
+/// The longest the body of an answer is waited for.
+const BODY: Duration = Duration::from_secs(2);
 const WHOLE: Duration = Duration::from_secs(15);
 /// For one address to accept.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -200,13 +202,16 @@ where
         let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let status = answer.status();
         let (mut body, mut read) = (answer.into_body(), 0);
-        // The status is what counts: a body that breaks off or goes on and on changes nothing.
-        while read < MOST_ANSWER {
-            match body.frame().await {
-                Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                Some(Err(_)) | None => break,
+        // The status is what counts: a body that stalls, breaks off or goes on and on changes nothing.
+        let rest = async {
+            while read < MOST_ANSWER {
+                match body.frame().await {
+                    Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
+                    Some(Err(_)) | None => break,
+                }
             }
-        }
+        };
+        drop(tokio::time::timeout(BODY, rest).await);
         Ok(Answer { status, retry_after })
     };
     let answered = answered.await;

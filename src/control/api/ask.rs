@@ -115,6 +115,7 @@ mod tests {
             folder: folder.path().to_path_buf(),
             require_backtest: false,
             traffic: HeavyTraffic::default(),
+            rehearsal: false,
         };
         let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
         let state = ControlState {

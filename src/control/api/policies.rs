@@ -64,6 +64,10 @@ pub(super) async fn publish(
     let state = &api.state;
     let if_match = if_match(&headers)?;
     let draft = PolicyDraft::read(&body, &state.words).map_err(ApiError::BadPolicy)?;
+    if draft.note.trim().is_empty() {
+        let problem = "say what this is for: it is kept with the version";
+        return Err(ApiError::BadPolicy(vec![FieldFault::new("note", &draft.note, "missing", problem)]));
+    }
     let at = state.clock.now();
     let prepared = state.publisher.prepare(draft.proposal, at).await?;
     let mut answer = described(&prepared);

@@ -50,6 +50,9 @@ impl Publisher {
         at: Timestamp,
         change: impl Fn(&mut Vec<Kill>) -> Result<(), PublishError>,
     ) -> Result<Switch, PublishError> {
+        if self.rules.rehearsal {
+            return Err(PublishError::Rehearsal);
+        }
         for _ in 0..TRIES {
             self.sync(at).await?;
             let (Some(last), set) = self.snapshot() else { return Err(PublishError::NothingInForce) };
@@ -89,4 +92,18 @@ impl Publisher {
 /// Kills that have not ended.
 pub(super) fn live(set: &PolicySet, now: Timestamp) -> Vec<Kill> {
     set.kills().iter().filter(|kill| kill.until > now).cloned().collect()
+}
+
+/// The kills of a policy that is to come into force: those it keeps of the `live` ones, or all of them where it does not
+/// speak of kills.
+///
+/// # Errors
+/// The id of one that is not in force as it is written: a kill is made by who says why, within its bounds, and not by a
+/// policy.
+pub(super) fn kept(written: Option<Vec<Kill>>, live: Vec<Kill>) -> Result<Vec<Kill>, Box<str>> {
+    let Some(written) = written else { return Ok(live) };
+    match written.iter().find(|kill| !live.contains(kill)) {
+        Some(strange) => Err(strange.id.clone()),
+        None => Ok(written),
+    }
 }

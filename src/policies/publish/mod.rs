@@ -45,6 +45,8 @@ pub struct Rules {
     pub require_backtest: bool,
     /// When traffic is heavy: no window should end then.
     pub traffic: HeavyTraffic,
+    /// The clock is not now: nothing is switched in the store, where it would count for those whose clock is.
+    pub rehearsal: bool,
 }
 
 /// Why a version did not come into force. Nothing was changed, but for versions that were kept.
@@ -66,6 +68,18 @@ pub enum PublishError {
         require_backtest): run `hopgate policy backtest --version {0}`, then publish that version"
     )]
     NotBacktested(String),
+    /// A kill that is not in force came with a policy.
+    #[error(
+        "`kills` names `{0}`, which is not in force as it is written there: a policy can only keep kills or leave them out; \
+        make one with `hopgate policy kill` or POST /v1/policies/kills"
+    )]
+    StrangeKill(Box<str>),
+    /// The clock is not now.
+    #[error(
+        "this gateway rehearses another time (--rehearse-at): what it switched would count for gateways whose clock is \
+        now. Publish and kill where there is no rehearsal"
+    )]
+    Rehearsal,
     /// The folder decides.
     #[error("the settings say [policies] source = \"folder\": change the files there, or set source = \"store\"")]
     FolderDecides,
@@ -260,6 +274,9 @@ impl Publisher {
     }
 
     async fn try_publish(&self, prepared: Prepared, request: Request) -> Result<Published, PublishError> {
+        if self.rules.rehearsal {
+            return Err(PublishError::Rehearsal);
+        }
         if self.rules.source == PolicySource::Folder {
             return Err(PublishError::FolderDecides);
         }
@@ -320,17 +337,17 @@ impl Publisher {
         }
         for _ in 0..TRIES {
             let (last, set) = self.snapshot();
-            let (path, words) = (self.rules.folder.clone(), Arc::clone(&self.words));
-            let work = move || {
-                let mut written = folder::read(&path, &words)?;
-                let kills = written.kills.take().unwrap_or_else(|| live(&set, now));
-                Ok(canonical::compile(written.agreements, &written.defaults, kills, &words))
-            };
+            let (rules, words) = (self.rules.clone(), Arc::clone(&self.words));
+            let work = move || start::of_folder(&rules, &words, live(&set, now), Some(&set), now);
             let loaded = match tokio::task::spawn_blocking(work).await {
                 Ok(Ok(loaded)) => loaded,
                 Ok(Err(faults)) => return (self.policies.keep(faults), None),
                 Err(error) => return (Reload::Unchanged, Some(StoreError::Unavailable(error.to_string()))),
             };
+            if self.rules.rehearsal {
+                let kept = self.store.keep(new_version(&loaded, "folder", "", now)).await;
+                return (self.policies.publish(loaded.policy, now), kept.err());
+            }
             let expected = last.map_or(Expected::Nothing, |last| Expected::Version(last.version));
             match put(&*self.store, &loaded, expected, "folder", "", now).await {
                 Ok(Pointed::Switched(switch)) => {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::kills::live;
-use super::{PublishError, Publisher};
+use super::kills::{kept, live};
+use super::{Depending, PublishError, Publisher};
 use crate::domain::policy::PolicySet;
-use crate::domain::policy::lint::Severity;
+use crate::domain::policy::lint::{HeavyTraffic, Severity};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::canonical;
@@ -102,15 +102,11 @@ impl Publisher {
         let (words, traffic) = (Arc::clone(&self.words), self.rules.traffic.clone());
         let depending = self.depending.get().cloned();
         let work = move || {
+            let before = last.is_some().then(|| Arc::clone(&set));
             let mut prepared = prepare(proposal, origin, &set, last, &words, now)?;
             // Of the agreements alone: what is switched off for the moment hides nothing of them.
             let base = &prepared.base.policy;
-            let count = |id: &str| {
-                let agreement = base.agreements().iter().find(|agreement| &*agreement.id == id)?;
-                depending.as_ref().and_then(|count| count(agreement))
-            };
-            let found = lints::look(base, &words, &traffic, now, &count);
-            prepared.findings.extend(found.into_iter().map(Finding::from));
+            prepared.findings = findings(base, before.as_deref(), &words, &traffic, now, depending.as_ref());
             Ok(prepared)
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| PublishError::Broken(error.to_string()))?
@@ -136,7 +132,7 @@ fn prepare(
         }
         (Proposal::Kept { version, .. }, None) => return Err(StoreError::Unknown(version).into()),
         (Proposal::Written(written), _) => {
-            let kills = written.kills.unwrap_or_else(|| live(current, now));
+            let kills = kept(written.kills, live(current, now)).map_err(PublishError::StrangeKill)?;
             (written.agreements, written.defaults, kills)
         }
     };
@@ -146,12 +142,18 @@ fn prepare(
     let before = last.as_ref().map_or(Value::Null, |_| value(&canonical::of(current, words)));
     let diff = Diff::between(&before, &value(&candidate.canonical))
         .named(last.as_ref().map(|last| last.version.clone()), Some(candidate.policy.version().to_string()));
-    let findings = findings(&base.policy, last.as_ref().map(|_| current));
-    Ok(Prepared { candidate, diff, findings, current: last, base, origin })
+    Ok(Prepared { candidate, diff, findings: Vec::new(), current: last, base, origin })
 }
 
-/// What reads like a mistake beside the version in force; what does by itself, `lints` says.
-fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> {
+/// Everything that reads like a mistake in a candidate: by itself, and beside the version in force.
+pub(super) fn findings(
+    candidate: &PolicySet,
+    current: Option<&PolicySet>,
+    words: &Vocabulary,
+    traffic: &HeavyTraffic,
+    now: Timestamp,
+    depending: Option<&Depending>,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     if candidate.agreements().is_empty() && current.is_some_and(|current| !current.agreements().is_empty()) {
         found.push(Finding {
@@ -163,5 +165,10 @@ fn findings(candidate: &PolicySet, current: Option<&PolicySet>) -> Vec<Finding> 
             example: None,
         });
     }
+    let count = |id: &str| {
+        let agreement = candidate.agreements().iter().find(|agreement| &*agreement.id == id)?;
+        depending.and_then(|count| count(agreement))
+    };
+    found.extend(lints::look(candidate, words, traffic, now, &count).into_iter().map(Finding::from));
     found
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Publisher, Rules, put};
+use super::kills::kept;
+use super::prepare::{Finding, findings};
+use super::{Publisher, Rules, new_version, put};
 use crate::config::settings::PolicySource;
 use crate::config::tree::{Fault, Faults, from_json};
-use crate::domain::policy::Kill;
+use crate::domain::policy::lint::Severity;
+use crate::domain::policy::{Kill, PolicySet};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
+use crate::policies::folder::Loaded;
 use crate::policies::store::{Expected, Pointed, PolicyStore, StoreError, StoredPolicy};
 use crate::policies::yaml::Written;
 use crate::policies::{Policies, canonical, folder};
@@ -54,7 +58,7 @@ impl Publisher {
                 if let Some(found) = Self::attach(Arc::clone(&store), Arc::clone(&words), rules.clone(), now).await? {
                     return Ok(found);
                 }
-                let loaded = folder::load(&rules.folder, &words).map_err(StartFault::Faults)?;
+                let loaded = of_folder(&rules, &words, Vec::new(), None, now).map_err(StartFault::Faults)?;
                 let note = format!("imported from {}", rules.folder.display());
                 // Another process may do the same at once: then its import counts.
                 drop(put(&*store, &loaded, Expected::Nothing, "import", &note, now).await?);
@@ -69,18 +73,23 @@ impl Publisher {
         rules: Rules,
         now: Timestamp,
     ) -> Result<Self, StartFault> {
-        let mut written = folder::read(&rules.folder, &words).map_err(StartFault::Faults)?;
         let last = store.in_force().await?;
-        if let (None, Some(last)) = (&written.kills, &last)
+        let mut live = Vec::new();
+        if let Some(last) = &last
             && let Some(stored) = store.get(&last.version).await?
         {
             // Of what was in force only the kills matter here: its agreements may be such as this build cannot read.
             let unusable = |what: String| StartFault::Unusable { version: last.version.clone(), what };
-            written.kills = Some(kills_of(&stored, &words, now).map_err(unusable)?);
+            live = kills_of(&stored, &words, now).map_err(unusable)?;
         }
-        let Written { agreements, defaults, kills, .. } = written;
-        let loaded = canonical::compile(agreements, &defaults, kills.unwrap_or_default(), &words);
-        let kept = put(&*store, &loaded, Expected::Anything, "folder", "", now).await;
+        let loaded = of_folder(&rules, &words, live, None, now).map_err(StartFault::Faults)?;
+        let kept = if rules.rehearsal {
+            // The pointer stays where it is; the version is kept, for the hops that will name it.
+            let version = new_version(&loaded, "folder", "", now);
+            store.keep(version).await.map(|_| Pointed::Conflict { current: last.clone() })
+        } else {
+            put(&*store, &loaded, Expected::Anything, "folder", "", now).await
+        };
         let policies = Arc::new(Policies::new(loaded.policy, now));
         let last = match kept {
             Ok(Pointed::Switched(switch) | Pointed::Unchanged(switch)) => Some(switch),
@@ -129,4 +138,32 @@ fn kills_of(stored: &StoredPolicy, words: &Vocabulary, now: Timestamp) -> Result
         Some(fault) => Err(format!("its kills have a fault: {fault}")),
         None => Ok(written.kills.unwrap_or_default().into_iter().filter(|kill| kill.until > now).collect()),
     }
+}
+
+/// What the folder says, as it would come into force: with the kills that are, or those of them it keeps. What reads like
+/// a mistake is logged.
+///
+/// # Errors
+/// Faults, findings that weigh as errors among them: nobody is asked here whether to let them through.
+pub(super) fn of_folder(
+    rules: &Rules,
+    words: &Vocabulary,
+    live: Vec<Kill>,
+    current: Option<&PolicySet>,
+    now: Timestamp,
+) -> Result<Loaded, Vec<Fault>> {
+    let name = rules.folder.display().to_string();
+    let fault = |problem: String| Fault { file: name.clone(), line: 1, field: String::new(), problem };
+    let Written { agreements, defaults, kills, .. } = folder::read(&rules.folder, words)?;
+    let kills = kept(kills, live).map_err(|id| vec![fault(super::PublishError::StrangeKill(id).to_string())])?;
+    let base = canonical::compile(agreements.clone(), &defaults, Vec::new(), words);
+    let (grave, slight): (Vec<Finding>, Vec<Finding>) =
+        findings(&base.policy, current, words, &rules.traffic, now, None)
+            .into_iter()
+            .partition(|finding| finding.severity == Severity::Error);
+    if !grave.is_empty() {
+        return Err(grave.iter().map(|finding| fault(finding.to_string())).collect());
+    }
+    slight.iter().for_each(|finding| tracing::warn!(folder = %name, "{finding}"));
+    Ok(canonical::compile(agreements, &defaults, kills, words))
 }
