@@ -95,7 +95,7 @@ impl ExampleClick {
         }
     }
 
-    /// Its names and values, in the words of `explain`; what is not known is left out.
+    /// Its names and values, in the words of the files; what is not known is left out.
     pub fn named(&self, words: &Vocabulary) -> Vec<(&'static str, String)> {
         let surface = self.surface.map_or("unknown", Surface::as_str);
         let mut named = vec![
