@@ -97,6 +97,31 @@ fn a_running_gateway_follows_and_a_restart_serves_the_pointer_not_the_folder() {
 }
 
 #[test]
+fn who_switched_and_why_is_listed() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    let first = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
+    change(&place, "over", "2021-01-01");
+    assert_eq!(publish(&place, &[]).code, 0);
+    let back = ["policy", "publish", "--version", &first[..8], "--note", "too early", "--author", "bob", "--yes"];
+    assert_eq!(place.run(&back).code, 0);
+
+    let log = json(&place.run(&["policy", "log", "--json"]));
+    let rows: Vec<_> = log.as_array().unwrap().iter().map(|row| (&row["number"], &row["by"], &row["note"])).collect();
+    let expected = [(3, "bob", "too early"), (2, "amy", "test"), (1, "import", "imported from policies")];
+    let expected = expected.map(|(number, by, note)| (Value::from(number), Value::from(by), Value::from(note)));
+    assert_eq!(rows, expected.iter().map(|(number, by, note)| (number, by, note)).collect::<Vec<_>>());
+    assert_eq!((&log[0]["version"], &log[2]["version"]), (&Value::from(&*first), &Value::from(&*first)));
+    let text = place.run(&["policy", "log", "--limit", "2"]).out;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 3 && lines[1].contains(&first) && lines[1].ends_with("too early"), "{text}");
+    assert!(lines[2].trim_start().starts_with("2 ") && lines[2].contains(" amy "), "{text}");
+    let none = place.run(&["policy", "log", "--limit", "0"]);
+    assert!(none.code == 2 && none.err.contains("--limit: is 0, must be at least 1"), "{none:?}");
+}
+
+#[test]
 fn a_kill_on_the_command_line_counts_at_once() {
     let place = Place::new("");
     place.import(1);

@@ -148,6 +148,26 @@ fn what_is_published_counts_for_the_very_next_click_and_rolls_back() {
     assert_eq!(click.get(&path).status, 302);
     assert_eq!(gateway.metric("hopgate_policy_publishes_total{result=\"switched\"}"), 2.0);
     assert_eq!(gateway.metric("hopgate_policy_publishes_total{result=\"unchanged\"}"), 1.0);
+    // Who switched, and why, stays readable.
+    let log = api.get("/v1/policies/switches");
+    let told = |log: &Value| {
+        let rows = log["switches"].as_array().unwrap().iter();
+        rows.map(|row| (row["number"].as_i64().unwrap(), row["note"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&log)[1..], [(2, "closes 双 11".to_owned()), (3, "back".to_owned())]);
+    assert_eq!((told(&log).len(), &log["switches"][0]["by"]), (3, &json!("import")));
+    assert_eq!((&log["last"], &log["switches"][2]["version"]), (&json!(3), &first["version"]));
+    assert!(log["switches"][2]["by"].as_str().unwrap().starts_with("admin ("), "{log}");
+    let numbers = |query: &str| {
+        let rows = told(&api.get(&format!("/v1/policies/switches{query}")));
+        rows.into_iter().map(|row| row.0).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("?limit=2"), [2, 3], "the last ones");
+    assert_eq!(numbers("?since=0&limit=2"), [1, 2]);
+    assert_eq!(numbers("?since=2"), [3]);
+    assert_eq!(numbers("?since=3"), [] as [i64; 0]);
+    let bad = api.ask("GET", "/v1/policies/switches?since=-1&limit=0&colour=red", &[], &Value::Null);
+    assert_eq!((bad.status, parse(&bad)["errors"].as_array().unwrap().len()), (422, 3), "{bad:?}");
     let versions: Vec<Value> = gateway.hops().into_iter().map(|hop| hop["policy_version"].clone()).collect();
     let (one, two) = (&first["version"], &published["version"]);
     assert_eq!(versions.iter().collect::<Vec<_>>(), [one, one, two, one]);
@@ -246,6 +266,7 @@ fn a_platform_key_sees_nothing_of_other_platforms() {
         "/v1/policies/versions".to_owned(),
         format!("/v1/policies/versions/{version}"),
         "/v1/policies/kills".to_owned(),
+        "/v1/policies/switches".to_owned(),
     ] {
         let seen = |api: &Api| api.ask("GET", &path, &[], &Value::Null).body;
         let (part, whole) = (seen(&reader), seen(&api));

@@ -1,5 +1,5 @@
-//! `hopgate policy list`, `show`, `diff` and `publish`: the versions of a data folder, beside a running gateway or without
-//! one. A running gateway follows a publish within milliseconds.
+//! `hopgate policy list`, `log`, `show`, `diff` and `publish`: the versions of a data folder, beside a running gateway or
+//! without one. A running gateway follows a publish within milliseconds.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::Place;
 use super::data::runtime;
-use super::policy_args::{Diff as DiffArgs, List, Publish, Show};
+use super::policy_args::{Diff as DiffArgs, List, Log, Publish, Show};
 use super::{CliError, settings_of};
 use crate::app::{DataDir, StartError, policy_rules};
 use crate::clock::Clock;
@@ -131,6 +131,39 @@ pub fn list(asked: &List) -> Result<(), CliError> {
     }
     if let Some(last) = last {
         say!("* in force since {} by {}", last.at, last.by);
+    }
+    Ok(())
+}
+
+/// How many are to be listed; none at all would look as if there were none.
+fn at_least_one(limit: usize) -> Result<usize, CliError> {
+    if limit == 0 { Err(CliError::Usage("--limit: is 0, must be at least 1".to_owned())) } else { Ok(limit) }
+}
+
+/// Runs `hopgate policy log`.
+pub fn log(asked: &Log) -> Result<(), CliError> {
+    let limit = at_least_one(asked.limit)?;
+    let store = open(&settings_of(&asked.place)?)?;
+    let runtime = runtime()?;
+    let last = runtime.block_on(store.in_force()).map_err(CliError::failed)?.map_or(0, |last| last.number);
+    // None is left out in their numbers.
+    let since = last.saturating_sub(i64::try_from(limit).unwrap_or(i64::MAX)).max(0);
+    let mut switches = runtime.block_on(store.switches_since(since, limit)).map_err(CliError::failed)?;
+    switches.reverse();
+    if asked.json {
+        say!("{}", json!(switches));
+        return Ok(());
+    }
+    if switches.is_empty() {
+        eprintln!(
+            "no version was ever in force: `hopgate serve` imports the policy folder, `hopgate policy publish` publishes it"
+        );
+        return Ok(());
+    }
+    say!("{:>6}  {:<32} {:<17} {:<16} note", "number", "in force from", "version", "by");
+    for switch in switches {
+        let at = switch.at.to_string();
+        say!("{:>6}  {at:<32} {:<17} {:<16} {}", switch.number, switch.version, switch.by, switch.note);
     }
     Ok(())
 }

@@ -161,6 +161,23 @@ pub(super) async fn version(
     Ok(Json(answer))
 }
 
+/// Which version came into force when, in that order: those after a number, or the last ones.
+pub(super) async fn switches(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let (since, limit) = stretch(raw.as_deref().unwrap_or_default())?;
+    let store = api.state.publisher.store();
+    let last = store.in_force().await?.map_or(0, |last| last.number);
+    // None is left out in their numbers.
+    let since = since.unwrap_or(last.saturating_sub_unsigned(limit as u64).max(0));
+    let found = store.switches_since(since, limit).await?;
+    let last = found.last().map_or(last, |newest| newest.number.max(last));
+    let switches: Vec<Switch> = found.into_iter().map(|switch| told(switch, &caller)).collect();
+    Ok(Json(json!({ "switches": switches, "last": last })))
+}
+
 /// What differs between two versions; what is left out is the one in force.
 pub(super) async fn diff(
     State(api): State<Arc<Api>>,
@@ -328,6 +345,30 @@ fn page(raw: &str) -> Result<(Option<Cursor>, usize), Vec<FieldFault>> {
         }
     }
     if faults.is_empty() { Ok((after, limit)) } else { Err(faults) }
+}
+
+fn stretch(raw: &str) -> Result<(Option<i64>, usize), Vec<FieldFault>> {
+    let (mut since, mut limit, mut faults) = (None, USUAL, Vec::new());
+    for (name, value) in url::form_urlencoded::parse(raw.as_bytes()) {
+        match &*name {
+            "since" => match value.parse::<i64>() {
+                Ok(number) if number >= 0 => since = Some(number),
+                _ => {
+                    let problem = "must be the number of a switch, or 0 for all from the first on";
+                    faults.push(FieldFault::new("since", &value, "out_of_range", problem));
+                }
+            },
+            "limit" => match value.parse::<usize>() {
+                Ok(number) if (1..=MOST).contains(&number) => limit = number,
+                _ => {
+                    let problem = format!("must be a whole number from 1 to {MOST}");
+                    faults.push(FieldFault::new("limit", &value, "out_of_range", problem));
+                }
+            },
+            _ => faults.push(FieldFault::new(name, &value, "unknown_field", "not known: use since, limit")),
+        }
+    }
+    if faults.is_empty() { Ok((since, limit)) } else { Err(faults) }
 }
 
 fn cursor(text: &str) -> Option<Cursor> {
