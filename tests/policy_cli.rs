@@ -122,6 +122,29 @@ fn who_switched_and_why_is_listed() {
 }
 
 #[test]
+fn a_version_that_never_was_in_force_is_marked() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    change(&place, "over", "2021-01-01");
+    assert_eq!(publish(&place, &[]).code, 0);
+    let text = std::fs::read_to_string(place.path("hopgate.toml")).unwrap();
+    std::fs::write(place.path("hopgate.toml"), format!("{text}require_backtest = true\n")).unwrap();
+    change(&place, "waits", "2021-01-01");
+    let kept = publish(&place, &[]);
+    assert!(kept.code == 1 && kept.err.contains("is kept"), "{kept:?}");
+
+    let text = place.run(&["policy", "list"]).out;
+    let lines: Vec<&str> = text.lines().collect();
+    let marks: String = lines[1..4].iter().filter_map(|line| line.chars().next()).collect();
+    assert_eq!(marks, "·* ", "{text}");
+    let legend = lines[4];
+    assert!(legend.starts_with("* in force since ") && legend.contains(" by amy; · never in force"), "{text}");
+    let none = place.run(&["policy", "list", "--limit", "0"]);
+    assert!(none.code == 2 && none.err.contains("--limit: is 0, must be at least 1"), "{none:?}");
+}
+
+#[test]
 fn a_kill_on_the_command_line_counts_at_once() {
     let place = Place::new("");
     place.import(1);

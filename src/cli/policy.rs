@@ -98,9 +98,10 @@ pub fn person(said: Option<String>, option: &str) -> Result<String, CliError> {
 
 /// Runs `hopgate policy list`.
 pub fn list(asked: &List) -> Result<(), CliError> {
+    let limit = at_least_one(asked.limit)?;
     let store = open(&settings_of(&asked.place)?)?;
     let runtime = runtime()?;
-    let versions = runtime.block_on(store.list(None, asked.limit)).map_err(CliError::failed)?;
+    let versions = runtime.block_on(store.list(None, limit)).map_err(CliError::failed)?;
     let last = runtime.block_on(store.in_force()).map_err(CliError::failed)?;
     let in_force = |version: &str| last.as_ref().is_some_and(|last| last.version == version);
     if asked.json {
@@ -125,13 +126,16 @@ pub fn list(asked: &List) -> Result<(), CliError> {
     }
     say!("  {:<17} {:<32} {:>10}  {:<16} note", "version", "kept", "agreements", "author");
     for info in versions {
-        let mark = if in_force(&info.version) { "*" } else { " " };
+        let mark = match info.since {
+            _ if in_force(&info.version) => "*",
+            None => "·",
+            Some(_) => " ",
+        };
         let kept = info.created_at.to_string();
         say!("{mark} {:<17} {kept:<32} {:>10}  {:<16} {}", info.version, info.agreements, info.author, info.note);
     }
-    if let Some(last) = last {
-        say!("* in force since {} by {}", last.at, last.by);
-    }
+    let now = last.map(|last| format!("* in force since {} by {}; ", last.at, last.by)).unwrap_or_default();
+    say!("{now}· never in force; without a mark: was in force before");
     Ok(())
 }
 
