@@ -145,6 +145,27 @@ fn a_version_that_never_was_in_force_is_marked() {
 }
 
 #[test]
+fn findings_that_stop_a_publish_are_shown() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    std::fs::write(place.path("policies/wide.yaml"), "agreements: []\n").unwrap();
+    let text = publish(&place, &[]);
+    assert!(text.code == 1 && text.out.contains("error: closes_everything: "), "{text:?}");
+    assert!(
+        text.err.contains("1 finding(s) stop this publish") && text.err.contains("--allow-lint-errors"),
+        "{text:?}"
+    );
+    let refused = publish(&place, &["--json"]);
+    assert!(refused.code == 1 && refused.err.contains("stop this publish"), "{refused:?}");
+    let told: Value = serde_json::from_str(&refused.out).unwrap_or_else(|error| panic!("{error}: {refused:?}"));
+    assert_eq!((&told["findings"][0]["kind"], &told["switched"]), (&"closes_everything".into(), &false.into()));
+    assert_eq!(told["diff"]["agreements"]["removed"][0]["id"], "wide");
+    let meant = json(&publish(&place, &["--json", "--allow-lint-errors"]));
+    assert_eq!(meant["switched"], true);
+}
+
+#[test]
 fn a_kill_on_the_command_line_counts_at_once() {
     let place = Place::new("");
     place.import(1);

@@ -320,7 +320,15 @@ pub fn publish(asked: Publish) -> Result<(), CliError> {
         confirm(asked.json)?;
     }
     let request = Request { by, note: asked.note, if_match, allow_findings: asked.allow_lint_errors, at };
-    let published = runtime.block_on(publisher.publish(prepared, request))?;
+    let published = match runtime.block_on(publisher.publish(prepared, request)) {
+        // Whoever reads JSON is told which findings, as whoever reads text was above.
+        Err(refused @ PublishError::Findings(_)) if asked.json => {
+            told["switched"] = json!(false);
+            say!("{told}");
+            return Err(refused.into());
+        }
+        done => done?,
+    };
     if asked.json {
         told["switched"] = json!(published.switched);
         told["previous"] = json!(published.previous);
