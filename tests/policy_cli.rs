@@ -206,6 +206,35 @@ fn a_kill_on_the_command_line_counts_at_once() {
 }
 
 #[test]
+fn a_kill_that_has_ended_is_no_difference_to_a_folder() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    let first = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
+    let plain = std::fs::read_to_string(place.path("policies/wide.yaml")).unwrap();
+    let kill = |id: &str, until: &str| {
+        format!(
+            "  - id: {id}\n    platform: douyin\n    from: 2021-01-01\n    until: {until}\n    by: amy\n    why: over\n"
+        )
+    };
+    let (over, lives) = (kill("kill-aaaa0001", "2021-01-02"), kill("kill-aaaa0002", "2090-01-01"));
+    std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills:\n{over}{lives}")).unwrap();
+    let published = json(&publish(&place, &["--json"]));
+    let version = published["version"].as_str().unwrap();
+    assert_eq!(published["diff"]["kills"]["added"].as_array().unwrap().len(), 2);
+
+    std::fs::write(place.path("policies/wide.yaml"), &plain).unwrap();
+    let diff = place.run(&["policy", "diff"]).out;
+    assert!(diff.contains("no difference"), "{diff}");
+    assert!(place.run(&["policy", "diff", version, "policies"]).out.contains("no difference"));
+    std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills: []\n")).unwrap();
+    let diff = place.run(&["policy", "diff"]).out;
+    assert!(diff.contains("- kill kill-aaaa0002") && !diff.contains("kill-aaaa0001"), "what still lives: {diff}");
+    let versions = place.run(&["policy", "diff", &first, version]).out;
+    assert!(versions.contains("+ kill kill-aaaa0001"), "two versions are told as they were: {versions}");
+}
+
+#[test]
 fn a_written_out_version_loads_back_and_fifty_faults_are_fifty() {
     let place = Place::new("");
     place.import(1);

@@ -17,6 +17,7 @@ use crate::config::settings::{PolicySource, Settings};
 use crate::control::policy::note_fault;
 use crate::domain::policy::PolicySet;
 use crate::domain::policy::lint::Severity;
+use crate::domain::time::Timestamp;
 use crate::policies::diff::Diff;
 use crate::policies::publish::{Prepared, Proposal, PublishError, Publisher, Request};
 use crate::policies::sqlite::SqlitePolicyStore;
@@ -209,7 +210,7 @@ pub fn show(asked: &Show) -> Result<(), CliError> {
         say!("{shown}");
         return Ok(());
     }
-    let at = |at: Option<crate::domain::time::Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
+    let at = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
     say!(
         "version     {}\nhash        {}\nauthor      {}\nnote        {}",
         info.version,
@@ -223,11 +224,16 @@ pub fn show(asked: &Show) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether a side of a comparison is a file or folder, not a version.
+fn is_path(name: &str) -> bool {
+    Path::new(name).exists() || name.contains('/')
+}
+
 /// One side of a comparison: a path where there is one, else a version. A file that does not speak of kills is compared
 /// as it would be published: with those in force.
 fn side(name: &str, settings: &Settings, store: Option<&SqlitePolicyStore>) -> Result<(String, Value), CliError> {
     let path = Path::new(name);
-    if path.exists() || name.contains('/') {
+    if is_path(name) {
         let written = folder::read(path, &settings.words).map_err(CliError::Config)?;
         let now = Clock::System.now();
         let kills = match written.kills {
@@ -247,13 +253,21 @@ fn side(name: &str, settings: &Settings, store: Option<&SqlitePolicyStore>) -> R
     Ok((stored.version, value))
 }
 
+/// Takes the kills out of a policy that have ended.
+fn without_ended(policy: &mut Value, now: Timestamp) {
+    if let Some(kills) = policy.get_mut("kills").and_then(Value::as_array_mut) {
+        let end = |kill: &Value| kill["until"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
+        kills.retain(|kill| end(kill).is_none_or(|end| end > now));
+    }
+}
+
 /// Runs `hopgate policy diff`.
 pub fn diff(asked: &DiffArgs) -> Result<(), CliError> {
     let settings = settings_of(&asked.place)?;
     let there = DataDir::new(&settings.data_dir).database().exists();
     let store = if there || asked.from.is_none() { Some(open(&settings)?) } else { None };
     let store = store.as_deref();
-    let from = match (&asked.from, store) {
+    let mut from = match (&asked.from, store) {
         (Some(name), _) => side(name, &settings, store)?,
         (None, Some(store)) => {
             let name = stored(store, None)?.version;
@@ -262,11 +276,16 @@ pub fn diff(asked: &DiffArgs) -> Result<(), CliError> {
         (None, None) => return Err(CliError::from(PublishError::NothingInForce)),
     };
     let folder = settings.policies.display().to_string();
-    let to = match &asked.to {
+    let mut to = match &asked.to {
         Some(name) => side(name, &settings, store)?,
         None if settings.policies.exists() => side(&folder, &settings, store)?,
         None => return Err(CliError::Failed(format!("{folder}: no such policy folder; name what to compare with"))),
     };
+    // Publishing a file takes no kill away that has ended by itself; what two versions said is told as it was.
+    if [&asked.from, &asked.to].into_iter().any(|name| name.as_deref().is_some_and(is_path)) || asked.to.is_none() {
+        let now = Clock::System.now();
+        [&mut from.1, &mut to.1].into_iter().for_each(|side| without_ended(side, now));
+    }
     let diff = Diff::between(&from.1, &to.1).named(Some(from.0), Some(to.0));
     if asked.json {
         say!("{}", serde_json::to_string(&diff).map_err(CliError::failed)?);
