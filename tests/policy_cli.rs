@@ -97,6 +97,75 @@ fn a_running_gateway_follows_and_a_restart_serves_the_pointer_not_the_folder() {
 }
 
 #[test]
+fn who_switched_and_why_is_listed() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    let first = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
+    change(&place, "over", "2021-01-01");
+    assert_eq!(publish(&place, &[]).code, 0);
+    let back = ["policy", "publish", "--version", &first[..8], "--note", "too early", "--author", "bob", "--yes"];
+    assert_eq!(place.run(&back).code, 0);
+
+    let log = json(&place.run(&["policy", "log", "--json"]));
+    let rows: Vec<_> = log.as_array().unwrap().iter().map(|row| (&row["number"], &row["by"], &row["note"])).collect();
+    let expected = [(3, "bob", "too early"), (2, "amy", "test"), (1, "import", "imported from policies")];
+    let expected = expected.map(|(number, by, note)| (Value::from(number), Value::from(by), Value::from(note)));
+    assert_eq!(rows, expected.iter().map(|(number, by, note)| (number, by, note)).collect::<Vec<_>>());
+    assert_eq!((&log[0]["version"], &log[2]["version"]), (&Value::from(&*first), &Value::from(&*first)));
+    let text = place.run(&["policy", "log", "--limit", "2"]).out;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 3 && lines[1].contains(&first) && lines[1].ends_with("too early"), "{text}");
+    assert!(lines[2].trim_start().starts_with("2 ") && lines[2].contains(" amy "), "{text}");
+    let none = place.run(&["policy", "log", "--limit", "0"]);
+    assert!(none.code == 2 && none.err.contains("--limit: is 0, must be at least 1"), "{none:?}");
+}
+
+#[test]
+fn a_version_that_never_was_in_force_is_marked() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    change(&place, "over", "2021-01-01");
+    assert_eq!(publish(&place, &[]).code, 0);
+    let text = std::fs::read_to_string(place.path("hopgate.toml")).unwrap();
+    std::fs::write(place.path("hopgate.toml"), format!("{text}require_backtest = true\n")).unwrap();
+    change(&place, "waits", "2021-01-01");
+    let kept = publish(&place, &[]);
+    assert!(kept.code == 1 && kept.err.contains("is kept"), "{kept:?}");
+
+    let text = place.run(&["policy", "list"]).out;
+    let lines: Vec<&str> = text.lines().collect();
+    let marks: String = lines[1..4].iter().filter_map(|line| line.chars().next()).collect();
+    assert_eq!(marks, "·* ", "{text}");
+    let legend = lines[4];
+    assert!(legend.starts_with("* in force since ") && legend.contains(" by amy; · never in force"), "{text}");
+    let none = place.run(&["policy", "list", "--limit", "0"]);
+    assert!(none.code == 2 && none.err.contains("--limit: is 0, must be at least 1"), "{none:?}");
+}
+
+#[test]
+fn findings_that_stop_a_publish_are_shown() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    std::fs::write(place.path("policies/wide.yaml"), "agreements: []\n").unwrap();
+    let text = publish(&place, &[]);
+    assert!(text.code == 1 && text.out.contains("error: closes_everything: "), "{text:?}");
+    assert!(
+        text.err.contains("1 finding(s) stop this publish") && text.err.contains("--allow-lint-errors"),
+        "{text:?}"
+    );
+    let refused = publish(&place, &["--json"]);
+    assert!(refused.code == 1 && refused.err.contains("stop this publish"), "{refused:?}");
+    let told: Value = serde_json::from_str(&refused.out).unwrap_or_else(|error| panic!("{error}: {refused:?}"));
+    assert_eq!((&told["findings"][0]["kind"], &told["switched"]), (&"closes_everything".into(), &false.into()));
+    assert_eq!(told["diff"]["agreements"]["removed"][0]["id"], "wide");
+    let meant = json(&publish(&place, &["--json", "--allow-lint-errors"]));
+    assert_eq!(meant["switched"], true);
+}
+
+#[test]
 fn a_kill_on_the_command_line_counts_at_once() {
     let place = Place::new("");
     place.import(1);
@@ -134,6 +203,35 @@ fn a_kill_on_the_command_line_counts_at_once() {
     let again = place.run(&["policy", "unkill", id, "--by", "amy"]);
     assert!(again.code == 1 && again.err.contains("no kill has the id"), "{again:?}");
     assert!(place.run(&["policy", "kills"]).err.contains("nothing is switched off"));
+}
+
+#[test]
+fn a_kill_that_has_ended_is_no_difference_to_a_folder() {
+    let place = Place::new("");
+    place.import(1);
+    drop(place.serve(&[]));
+    let first = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
+    let plain = std::fs::read_to_string(place.path("policies/wide.yaml")).unwrap();
+    let kill = |id: &str, until: &str| {
+        format!(
+            "  - id: {id}\n    platform: douyin\n    from: 2021-01-01\n    until: {until}\n    by: amy\n    why: over\n"
+        )
+    };
+    let (over, lives) = (kill("kill-aaaa0001", "2021-01-02"), kill("kill-aaaa0002", "2090-01-01"));
+    std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills:\n{over}{lives}")).unwrap();
+    let published = json(&publish(&place, &["--json"]));
+    let version = published["version"].as_str().unwrap();
+    assert_eq!(published["diff"]["kills"]["added"].as_array().unwrap().len(), 2);
+
+    std::fs::write(place.path("policies/wide.yaml"), &plain).unwrap();
+    let diff = place.run(&["policy", "diff"]).out;
+    assert!(diff.contains("no difference"), "{diff}");
+    assert!(place.run(&["policy", "diff", version, "policies"]).out.contains("no difference"));
+    std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills: []\n")).unwrap();
+    let diff = place.run(&["policy", "diff"]).out;
+    assert!(diff.contains("- kill kill-aaaa0002") && !diff.contains("kill-aaaa0001"), "what still lives: {diff}");
+    let versions = place.run(&["policy", "diff", &first, version]).out;
+    assert!(versions.contains("+ kill kill-aaaa0001"), "two versions are told as they were: {versions}");
 }
 
 #[test]

@@ -154,6 +154,26 @@ fn what_is_published_counts_for_the_very_next_click_and_rolls_back() {
     assert_eq!(click.get(&path).status, 302);
     assert_eq!(gateway.metric("hopgate_policy_publishes_total{result=\"switched\"}"), 2.0);
     assert_eq!(gateway.metric("hopgate_policy_publishes_total{result=\"unchanged\"}"), 1.0);
+    // Who switched, and why, stays readable.
+    let log = api.get("/v1/policies/switches");
+    let told = |log: &Value| {
+        let rows = log["switches"].as_array().unwrap().iter();
+        rows.map(|row| (row["number"].as_i64().unwrap(), row["note"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&log)[1..], [(2, "closes 双 11".to_owned()), (3, "back".to_owned())]);
+    assert_eq!((told(&log).len(), &log["switches"][0]["by"]), (3, &json!("import")));
+    assert_eq!((&log["last"], &log["switches"][2]["version"]), (&json!(3), &first["version"]));
+    assert!(log["switches"][2]["by"].as_str().unwrap().starts_with("admin ("), "{log}");
+    let numbers = |query: &str| {
+        let rows = told(&api.get(&format!("/v1/policies/switches{query}")));
+        rows.into_iter().map(|row| row.0).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("?limit=2"), [2, 3], "the last ones");
+    assert_eq!(numbers("?since=0&limit=2"), [1, 2]);
+    assert_eq!(numbers("?since=2"), [3]);
+    assert_eq!(numbers("?since=3"), [] as [i64; 0]);
+    let bad = api.ask("GET", "/v1/policies/switches?since=-1&limit=0&colour=red", &[], &Value::Null);
+    assert_eq!((bad.status, parse(&bad)["errors"].as_array().unwrap().len()), (422, 3), "{bad:?}");
     let versions: Vec<Value> = gateway.hops().into_iter().map(|hop| hop["policy_version"].clone()).collect();
     let (one, two) = (&first["version"], &published["version"]);
     assert_eq!(versions.iter().collect::<Vec<_>>(), [one, one, two, one]);
@@ -201,6 +221,69 @@ fn a_publish_says_what_it_replaces_and_of_two_at_once_one_wins() {
     assert!(!agreements.is_empty() && agreements.iter().all(|agreement| agreement["platform"] == "xiaohongshu"));
     let diff = reader.get(&format!("/v1/policies/diff?from={first}"));
     assert_eq!(diff["agreements"]["added"], json!([]), "Kuaishou's part is not its own");
+}
+
+#[test]
+fn a_platform_key_sees_nothing_of_other_platforms() {
+    let gateway = Gateway::start(NOW);
+    let api = Api::of(&gateway);
+    let key = SqliteKeyStore::open(&gateway.folder.path().join("data/hopgate.sqlite")).unwrap();
+    let (platform, new) = NewKey::draw(Role::Platform, Some("xiaohongshu"), "xhs", at(NOW)).unwrap();
+    gateway.app().block_on(key.create(new)).unwrap();
+    let reader = Api { control: api.control, key: platform.reveal().to_owned() };
+
+    // Two agreements of each platform, of which one never decides.
+    let dead = |platform: &str, id: &str| {
+        let mut one = open(id, "2020-01-01", "2060-01-01");
+        one["platform"] = json!(platform);
+        one
+    };
+    let mut both = policy(
+        &[
+            dead("kuaishou", "ks-a"),
+            dead("kuaishou", "ks-b"),
+            dead("xiaohongshu", "xhs-a"),
+            dead("xiaohongshu", "xhs-b"),
+        ],
+        "secret note of amy",
+    );
+    let findings = |api: &Api, body: &Value| {
+        let checked = api.ask("POST", "/v1/policies/check", &[], body);
+        assert_eq!(checked.status, 200, "{checked:?}");
+        (checked.body.clone(), parse(&checked)["findings"].as_array().unwrap().len())
+    };
+    let (all, of_all) = findings(&api, &both);
+    assert!(all.contains("ks-b") && all.contains("xhs-b"), "{all}");
+    let (part, of_part) = findings(&reader, &both);
+    assert!(part.contains("xhs-b") && !part.contains("ks-") && !part.contains("kuaishou"), "{part}");
+    assert_eq!((of_all, of_part), (2, 1), "{all}");
+    // More than are listed are counted, over all platforms.
+    let many: Vec<Value> = (0..24).map(|number| dead("kuaishou", &format!("ks-{number}"))).collect();
+    let (part, of_part) = findings(&reader, &policy(&many, ""));
+    assert!(of_part == 0 && !part.contains("ks-"), "{part}");
+    assert_eq!(findings(&reader, &policy(&[], "")).1, 1, "that all is closed is for everybody");
+
+    both["allow_lint_errors"] = json!(true);
+    assert_eq!(api.put("*", &both).status, 200);
+    api.kill(&json!({"platform": "douyin", "why": "secret why"}));
+    let version = api.get("/v1/policies")["version"].as_str().unwrap().to_owned();
+    for path in [
+        "/v1/policies".to_owned(),
+        "/v1/policies/versions".to_owned(),
+        format!("/v1/policies/versions/{version}"),
+        "/v1/policies/kills".to_owned(),
+        "/v1/policies/switches".to_owned(),
+    ] {
+        let seen = |api: &Api| api.ask("GET", &path, &[], &Value::Null).body;
+        let (part, whole) = (seen(&reader), seen(&api));
+        assert!(!part.contains("secret") && !part.contains("admin (") && !part.contains("ks-"), "{path}: {part}");
+        assert!(whole.contains("secret") && whole.contains("admin ("), "{path}: {whole}");
+    }
+    let shown = reader.get("/v1/policies");
+    assert_eq!((&shown["switch"]["by"], &shown["switch"]["note"]), (&json!(""), &json!("")));
+    assert_eq!(shown["switch"]["version"], json!(version));
+    let listed = reader.get("/v1/policies/versions");
+    assert_eq!((&listed["versions"][0]["author"], &listed["versions"][0]["note"]), (&json!(""), &json!("")));
 }
 
 #[test]

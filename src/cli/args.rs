@@ -384,6 +384,8 @@ pub enum Policy {
     List(policy_args::List),
     /// Show a version.
     Show(policy_args::Show),
+    /// List which version came into force when, by whom and why: the last first.
+    Log(policy_args::Log),
     /// Say what differs between two versions, folders or files.
     Diff(policy_args::Diff),
     /// Publish: check, show what differs, switch. With --version: roll back.

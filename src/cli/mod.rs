@@ -126,6 +126,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Key(key) => data::key(key),
         Command::Policy(Policy::List(asked)) => policy::list(&asked),
         Command::Policy(Policy::Show(asked)) => policy::show(&asked),
+        Command::Policy(Policy::Log(asked)) => policy::log(&asked),
         Command::Policy(Policy::Diff(asked)) => policy::diff(&asked),
         Command::Policy(Policy::Publish(asked)) => policy::publish(*asked),
         Command::Policy(Policy::Kill(asked)) => kills::kill(*asked),

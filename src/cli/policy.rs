@@ -1,5 +1,5 @@
-//! `hopgate policy list`, `show`, `diff` and `publish`: the versions of a data folder, beside a running gateway or without
-//! one. A running gateway follows a publish within milliseconds.
+//! `hopgate policy list`, `log`, `show`, `diff` and `publish`: the versions of a data folder, beside a running gateway or
+//! without one. A running gateway follows a publish within milliseconds.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::Place;
 use super::data::runtime;
-use super::policy_args::{Diff as DiffArgs, List, Publish, Show};
+use super::policy_args::{Diff as DiffArgs, List, Log, Publish, Show};
 use super::{CliError, settings_of};
 use crate::app::{DataDir, StartError, policy_rules};
 use crate::clock::Clock;
@@ -17,6 +17,7 @@ use crate::config::settings::{PolicySource, Settings};
 use crate::control::policy::note_fault;
 use crate::domain::policy::PolicySet;
 use crate::domain::policy::lint::Severity;
+use crate::domain::time::Timestamp;
 use crate::policies::diff::Diff;
 use crate::policies::publish::{Prepared, Proposal, PublishError, Publisher, Request};
 use crate::policies::sqlite::SqlitePolicyStore;
@@ -98,9 +99,10 @@ pub fn person(said: Option<String>, option: &str) -> Result<String, CliError> {
 
 /// Runs `hopgate policy list`.
 pub fn list(asked: &List) -> Result<(), CliError> {
+    let limit = at_least_one(asked.limit)?;
     let store = open(&settings_of(&asked.place)?)?;
     let runtime = runtime()?;
-    let versions = runtime.block_on(store.list(None, asked.limit)).map_err(CliError::failed)?;
+    let versions = runtime.block_on(store.list(None, limit)).map_err(CliError::failed)?;
     let last = runtime.block_on(store.in_force()).map_err(CliError::failed)?;
     let in_force = |version: &str| last.as_ref().is_some_and(|last| last.version == version);
     if asked.json {
@@ -125,12 +127,48 @@ pub fn list(asked: &List) -> Result<(), CliError> {
     }
     say!("  {:<17} {:<32} {:>10}  {:<16} note", "version", "kept", "agreements", "author");
     for info in versions {
-        let mark = if in_force(&info.version) { "*" } else { " " };
+        let mark = match info.since {
+            _ if in_force(&info.version) => "*",
+            None => "·",
+            Some(_) => " ",
+        };
         let kept = info.created_at.to_string();
         say!("{mark} {:<17} {kept:<32} {:>10}  {:<16} {}", info.version, info.agreements, info.author, info.note);
     }
-    if let Some(last) = last {
-        say!("* in force since {} by {}", last.at, last.by);
+    let now = last.map(|last| format!("* in force since {} by {}; ", last.at, last.by)).unwrap_or_default();
+    say!("{now}· never in force; without a mark: was in force before");
+    Ok(())
+}
+
+/// How many are to be listed; none at all would look as if there were none.
+fn at_least_one(limit: usize) -> Result<usize, CliError> {
+    if limit == 0 { Err(CliError::Usage("--limit: is 0, must be at least 1".to_owned())) } else { Ok(limit) }
+}
+
+/// Runs `hopgate policy log`.
+pub fn log(asked: &Log) -> Result<(), CliError> {
+    let limit = at_least_one(asked.limit)?;
+    let store = open(&settings_of(&asked.place)?)?;
+    let runtime = runtime()?;
+    let last = runtime.block_on(store.in_force()).map_err(CliError::failed)?.map_or(0, |last| last.number);
+    // None is left out in their numbers.
+    let since = last.saturating_sub(i64::try_from(limit).unwrap_or(i64::MAX)).max(0);
+    let mut switches = runtime.block_on(store.switches_since(since, limit)).map_err(CliError::failed)?;
+    switches.reverse();
+    if asked.json {
+        say!("{}", json!(switches));
+        return Ok(());
+    }
+    if switches.is_empty() {
+        eprintln!(
+            "no version was ever in force: `hopgate serve` imports the policy folder, `hopgate policy publish` publishes it"
+        );
+        return Ok(());
+    }
+    say!("{:>6}  {:<32} {:<17} {:<16} note", "number", "in force from", "version", "by");
+    for switch in switches {
+        let at = switch.at.to_string();
+        say!("{:>6}  {at:<32} {:<17} {:<16} {}", switch.number, switch.version, switch.by, switch.note);
     }
     Ok(())
 }
@@ -172,7 +210,7 @@ pub fn show(asked: &Show) -> Result<(), CliError> {
         say!("{shown}");
         return Ok(());
     }
-    let at = |at: Option<crate::domain::time::Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
+    let at = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
     say!(
         "version     {}\nhash        {}\nauthor      {}\nnote        {}",
         info.version,
@@ -186,11 +224,16 @@ pub fn show(asked: &Show) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether a side of a comparison is a file or folder, not a version.
+fn is_path(name: &str) -> bool {
+    Path::new(name).exists() || name.contains('/')
+}
+
 /// One side of a comparison: a path where there is one, else a version. A file that does not speak of kills is compared
 /// as it would be published: with those in force.
 fn side(name: &str, settings: &Settings, store: Option<&SqlitePolicyStore>) -> Result<(String, Value), CliError> {
     let path = Path::new(name);
-    if path.exists() || name.contains('/') {
+    if is_path(name) {
         let written = folder::read(path, &settings.words).map_err(CliError::Config)?;
         let now = Clock::System.now();
         let kills = match written.kills {
@@ -210,13 +253,21 @@ fn side(name: &str, settings: &Settings, store: Option<&SqlitePolicyStore>) -> R
     Ok((stored.version, value))
 }
 
+/// Takes the kills out of a policy that have ended.
+fn without_ended(policy: &mut Value, now: Timestamp) {
+    if let Some(kills) = policy.get_mut("kills").and_then(Value::as_array_mut) {
+        let end = |kill: &Value| kill["until"].as_str().and_then(|until| until.parse::<Timestamp>().ok());
+        kills.retain(|kill| end(kill).is_none_or(|end| end > now));
+    }
+}
+
 /// Runs `hopgate policy diff`.
 pub fn diff(asked: &DiffArgs) -> Result<(), CliError> {
     let settings = settings_of(&asked.place)?;
     let there = DataDir::new(&settings.data_dir).database().exists();
     let store = if there || asked.from.is_none() { Some(open(&settings)?) } else { None };
     let store = store.as_deref();
-    let from = match (&asked.from, store) {
+    let mut from = match (&asked.from, store) {
         (Some(name), _) => side(name, &settings, store)?,
         (None, Some(store)) => {
             let name = stored(store, None)?.version;
@@ -225,11 +276,16 @@ pub fn diff(asked: &DiffArgs) -> Result<(), CliError> {
         (None, None) => return Err(CliError::from(PublishError::NothingInForce)),
     };
     let folder = settings.policies.display().to_string();
-    let to = match &asked.to {
+    let mut to = match &asked.to {
         Some(name) => side(name, &settings, store)?,
         None if settings.policies.exists() => side(&folder, &settings, store)?,
         None => return Err(CliError::Failed(format!("{folder}: no such policy folder; name what to compare with"))),
     };
+    // Publishing a file takes no kill away that has ended by itself; what two versions said is told as it was.
+    if [&asked.from, &asked.to].into_iter().any(|name| name.as_deref().is_some_and(is_path)) || asked.to.is_none() {
+        let now = Clock::System.now();
+        [&mut from.1, &mut to.1].into_iter().for_each(|side| without_ended(side, now));
+    }
     let diff = Diff::between(&from.1, &to.1).named(Some(from.0), Some(to.0));
     if asked.json {
         say!("{}", serde_json::to_string(&diff).map_err(CliError::failed)?);
@@ -286,7 +342,15 @@ pub fn publish(asked: Publish) -> Result<(), CliError> {
         confirm(asked.json)?;
     }
     let request = Request { by, note: asked.note, if_match, allow_findings: asked.allow_lint_errors, at };
-    let published = runtime.block_on(publisher.publish(prepared, request))?;
+    let published = match runtime.block_on(publisher.publish(prepared, request)) {
+        // Whoever reads JSON is told which findings, as whoever reads text was above.
+        Err(refused @ PublishError::Findings(_)) if asked.json => {
+            told["switched"] = json!(false);
+            say!("{told}");
+            return Err(refused.into());
+        }
+        done => done?,
+    };
     if asked.json {
         told["switched"] = json!(published.switched);
         told["previous"] = json!(published.previous);

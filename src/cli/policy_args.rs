@@ -21,6 +21,20 @@ pub struct List {
     pub json: bool,
 }
 
+/// `hopgate policy log`.
+#[derive(Args, Debug)]
+pub struct Log {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub limit: usize,
+    /// One JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `hopgate policy show`.
 #[derive(Args, Debug)]
 pub struct Show {

@@ -42,10 +42,20 @@ pub fn read(folder: &Path, words: &Vocabulary) -> Result<Written, Vec<Fault>> {
     let named = if folder.is_file() { vec![folder.to_path_buf()] } else { files(folder, &faults) };
     for path in named {
         let name = path.display().to_string();
-        match fs::read_to_string(&path) {
-            Ok(text) if text.len() as u64 > MOST_BYTES => {
-                faults.add(&name, 1, "", format!("has {} bytes: split files over {MOST_BYTES}", text.len()));
+        // Before anything is read: a pipe would be waited for without end, and a device may have no end.
+        match fs::metadata(&path) {
+            Ok(about) if !about.is_file() => {
+                faults.add(&name, 1, "", "is no regular file: put a file here, or a link to one");
+                continue;
             }
+            Ok(about) if about.len() > MOST_BYTES => {
+                faults.add(&name, 1, "", format!("has {} bytes: split files over {MOST_BYTES}", about.len()));
+                continue;
+            }
+            // What cannot even be looked at cannot be read either, which is said below.
+            _ => {}
+        }
+        match fs::read_to_string(&path) {
             Ok(text) => written.read(&name, &text, words, &faults),
             Err(error) => faults.add(&name, 1, "", format!("cannot be read: {error}")),
         }
@@ -222,6 +232,29 @@ mod tests {
         write(folder.path(), "one.yaml", "agreements: []\n");
         fs::remove_file(folder.path().join("two.yaml")).unwrap();
         assert!(load(folder.path(), &words).unwrap().policy.agreements().is_empty(), "said in so many words");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_a_fault_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        write(folder.path(), "one.yaml", GOOD);
+        std::os::unix::fs::symlink(at("one.yaml"), at("good-link")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe.yaml")).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", at("zero.yaml")).unwrap();
+        std::os::unix::fs::symlink("gone", at("dangling.yaml")).unwrap();
+        let large = fs::File::create(at("large.yaml")).unwrap();
+        large.set_len(MOST_BYTES + 1).unwrap();
+        let faults = load(folder.path(), &Vocabulary::default()).unwrap_err();
+        let problems: Vec<&str> = faults.iter().map(|fault| &*fault.problem).collect();
+        assert_eq!(problems.len(), 4, "{faults:?}");
+        assert!(problems[0].contains("cannot be read"), "{faults:?}");
+        assert!(problems[1].contains("has 8388609 bytes: split"), "{faults:?}");
+        assert!(problems[2..].iter().all(|problem| problem.contains("is no regular file")), "{faults:?}");
+        for alone in ["pipe.yaml", "zero.yaml"] {
+            assert!(load(&at(alone), &Vocabulary::default()).is_err(), "{alone} alone");
+        }
+        assert!(load(&at("good-link"), &Vocabulary::default()).is_ok(), "a link to a file is one");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct LintView {
     pub agreements: Vec<String>,
     /// One sentence with the mend.
     pub message: String,
-    /// A click that shows it, by name and value as `explain` takes them; what is not known is left out.
+    /// A click that shows it, by name and value; what is not known is left out.
     pub example: Option<BTreeMap<&'static str, String>>,
 }
 

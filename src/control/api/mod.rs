@@ -86,6 +86,7 @@ enum Action {
     CheckPolicy,
     ListVersions,
     GetVersion,
+    ListSwitches,
     DiffVersions,
     ListKills,
     Kill,
@@ -126,7 +127,7 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 26] = [
+pub const ROUTES: [Route; 27] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -139,6 +140,7 @@ pub const ROUTES: [Route; 26] = [
     route(Verb::Post, "/v1/policies/check", Action::CheckPolicy, OWNERS, "Say what publishing would do"),
     route(Verb::Get, "/v1/policies/versions", Action::ListVersions, OWNERS, "List policy versions"),
     route(Verb::Get, "/v1/policies/versions/{version}", Action::GetVersion, OWNERS, "Read a policy version"),
+    route(Verb::Get, "/v1/policies/switches", Action::ListSwitches, OWNERS, "List which version came into force when"),
     route(Verb::Get, "/v1/policies/diff", Action::DiffVersions, OWNERS, "Say what differs between two versions"),
     route(Verb::Get, "/v1/policies/kills", Action::ListKills, OWNERS, "List kill switches"),
     route(Verb::Post, "/v1/policies/kills", Action::Kill, OPS, "Switch something off at once"),
@@ -203,6 +205,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::CheckPolicy => on(filter, policies::check),
         Action::ListVersions => on(filter, policies::versions),
         Action::GetVersion => on(filter, policies::version),
+        Action::ListSwitches => on(filter, policies::switches),
         Action::DiffVersions => on(filter, policies::diff),
         Action::ListKills => on(filter, policies::kills),
         Action::Kill => on(filter, policies::kill),

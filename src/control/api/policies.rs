@@ -1,6 +1,7 @@
 //! Policies over HTTP: what is in force, every version, publishing, and the kill switch. Never decides a click, and never
-//! shows a platform's key another platform's part.
+//! shows a platform's key another platform's part; notes and authors speak of all platforms, so it is not shown those.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -20,7 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::policies::canonical;
 use crate::policies::diff::Diff;
 use crate::policies::publish::{Prepared, PublishError, Request};
-use crate::policies::store::{Cursor, StoreError, VersionInfo};
+use crate::policies::store::{Cursor, StoreError, Switch, VersionInfo};
 
 /// Versions of a page unless the caller says otherwise, and at most.
 const USUAL: usize = 50;
@@ -33,6 +34,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, Extension(caller): Extensi
     let version = policy.version();
     // Read after the set: where a switch comes in between, the two do not fit and the set's own story is left out.
     let switch = state.publisher.in_force().filter(|switch| switch.version == version.to_string());
+    let switch = switch.map(|switch| told(switch, &caller));
     let agreements: Vec<Value> = policy
         .agreements()
         .iter()
@@ -98,6 +100,17 @@ pub(super) async fn check(
         }
         sides.iter_mut().for_each(|side| narrow(side, &caller));
         answer["diff"] = json!(Diff::between(&sides[0], &sides[1]).named(prepared.diff.from, prepared.diff.to));
+        let agreements = prepared.candidate.policy.agreements().iter();
+        let own: HashSet<&str> = agreements
+            .filter(|agreement| caller.may_read_agreements(agreement.platform, &state.words))
+            .map(|agreement| &*agreement.id)
+            .collect();
+        // What names no agreement and is not about the whole counts what was found on every platform.
+        let shown = prepared.findings.iter().filter(|finding| match &finding.agreements[..] {
+            [] => finding.kind == "closes_everything",
+            named => named.iter().all(|id| own.contains(&**id)),
+        });
+        answer["findings"] = json!(shown.collect::<Vec<_>>());
     }
     Ok(Json(answer))
 }
@@ -114,7 +127,11 @@ fn described(prepared: &Prepared) -> Value {
 }
 
 /// Every version, the last kept first.
-pub(super) async fn versions(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -> Result<Json<Value>, ApiError> {
+pub(super) async fn versions(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, ApiError> {
     let (after, limit) = page(raw.as_deref().unwrap_or_default())?;
     let store = api.state.publisher.store();
     // One more tells whether there is another page.
@@ -123,7 +140,7 @@ pub(super) async fn versions(State(api): State<Arc<Api>>, RawQuery(raw): RawQuer
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| format!("{}.{}", last.created_at.micros(), last.version));
     let in_force = store.in_force().await?.map(|switch| switch.version);
-    let versions: Vec<Value> = found.iter().map(|info| info_json(info, in_force.as_deref())).collect();
+    let versions: Vec<Value> = found.iter().map(|info| info_json(info, in_force.as_deref(), &caller)).collect();
     Ok(Json(json!({ "versions": versions, "next_cursor": next })))
 }
 
@@ -136,7 +153,7 @@ pub(super) async fn version(
     let store = api.state.publisher.store();
     let stored = store.get(&name).await?.ok_or(StoreError::Unknown(name))?;
     let in_force = store.in_force().await?.map(|switch| switch.version);
-    let mut answer = info_json(&stored.info, in_force.as_deref());
+    let mut answer = info_json(&stored.info, in_force.as_deref(), &caller);
     let mut policy = text(&stored.canonical)?;
     narrow(&mut policy, &caller);
     for key in ["agreements", "defaults", "kills"] {
@@ -146,6 +163,23 @@ pub(super) async fn version(
     // A run counts hops of every platform.
     answer["backtest"] = if caller.part_of_policies().is_none() { json!(run) } else { Value::Null };
     Ok(Json(answer))
+}
+
+/// Which version came into force when, in that order: those after a number, or the last ones.
+pub(super) async fn switches(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let (since, limit) = stretch(raw.as_deref().unwrap_or_default())?;
+    let store = api.state.publisher.store();
+    let last = store.in_force().await?.map_or(0, |last| last.number);
+    // None is left out in their numbers.
+    let since = since.unwrap_or(last.saturating_sub_unsigned(limit as u64).max(0));
+    let found = store.switches_since(since, limit).await?;
+    let last = found.last().map_or(last, |newest| newest.number.max(last));
+    let switches: Vec<Switch> = found.into_iter().map(|switch| told(switch, &caller)).collect();
+    Ok(Json(json!({ "switches": switches, "last": last })))
 }
 
 /// What differs between two versions; what is left out is the one in force.
@@ -233,12 +267,22 @@ fn text(canonical: &str) -> Result<Value, ApiError> {
     serde_json::from_str(canonical).map_err(|error| ApiError::Internal(format!("a kept policy is not JSON: {error}")))
 }
 
-fn info_json(info: &VersionInfo, in_force: Option<&str>) -> Value {
+/// A switch as the caller may see it.
+fn told(mut switch: Switch, caller: &Caller) -> Switch {
+    if caller.part_of_policies().is_some() {
+        switch.by.clear();
+        switch.note.clear();
+    }
+    switch
+}
+
+fn info_json(info: &VersionInfo, in_force: Option<&str>, caller: &Caller) -> Value {
+    let of_all = |text: &str| if caller.part_of_policies().is_some() { String::new() } else { text.to_owned() };
     json!({
         "version": info.version,
         "hash": info.hash,
-        "author": info.author,
-        "note": info.note,
+        "author": of_all(&info.author),
+        "note": of_all(&info.note),
         "created_at": info.created_at,
         "agreement_count": info.agreements,
         "since": info.since,
@@ -305,6 +349,30 @@ fn page(raw: &str) -> Result<(Option<Cursor>, usize), Vec<FieldFault>> {
         }
     }
     if faults.is_empty() { Ok((after, limit)) } else { Err(faults) }
+}
+
+fn stretch(raw: &str) -> Result<(Option<i64>, usize), Vec<FieldFault>> {
+    let (mut since, mut limit, mut faults) = (None, USUAL, Vec::new());
+    for (name, value) in url::form_urlencoded::parse(raw.as_bytes()) {
+        match &*name {
+            "since" => match value.parse::<i64>() {
+                Ok(number) if number >= 0 => since = Some(number),
+                _ => {
+                    let problem = "must be the number of a switch, or 0 for all from the first on";
+                    faults.push(FieldFault::new("since", &value, "out_of_range", problem));
+                }
+            },
+            "limit" => match value.parse::<usize>() {
+                Ok(number) if (1..=MOST).contains(&number) => limit = number,
+                _ => {
+                    let problem = format!("must be a whole number from 1 to {MOST}");
+                    faults.push(FieldFault::new("limit", &value, "out_of_range", problem));
+                }
+            },
+            _ => faults.push(FieldFault::new(name, &value, "unknown_field", "not known: use since, limit")),
+        }
+    }
+    if faults.is_empty() { Ok((since, limit)) } else { Err(faults) }
 }
 
 fn cursor(text: &str) -> Option<Cursor> {

@@ -95,8 +95,9 @@ pub(super) fn look(policy: &PolicySet, context: &LintContext<'_>) -> Looked {
     }
     if !unsettled.is_empty() {
         let message = format!(
-            "whether {} ever decide a click could not be settled in reasonable time: split what overlaps so much",
-            ids(&unsettled)
+            "whether {} ever {} a click could not be settled in reasonable time: split what overlaps so much",
+            ids(&unsettled),
+            if unsettled.len() == 1 { "decides" } else { "decide" }
         );
         let (severity, kind) = (Severity::Warning, Kind::Unsettled);
         found.push(Lint { severity, kind, agreements: unsettled, message, example: None });
@@ -117,19 +118,21 @@ fn judge(agreement: &Agreement, fates: Vec<Fate>, found: &mut Vec<Lint>, unsettl
     found.retain(|lint| {
         !matches!(lint.kind, Kind::Contradiction | Kind::Overlap) || lint.agreements.first() != Some(&agreement.id)
     });
-    let told = ids(&by);
+    let (told, one) = (ids(&by), by.len() == 1);
     let mut agreements = vec![id.clone()];
     agreements.extend(by);
     let (severity, kind, message) = if all_denied {
-        let message = format!("`{id}` never allows a click: {told} deny all of it; narrow the deny, or remove `{id}`");
+        let (deny, which) = if one { ("denies", "the deny") } else { ("deny", "the denies") };
+        let message = format!("`{id}` never allows a click: {told} {deny} all of it; narrow {which}, or remove `{id}`");
         (Severity::Error, Kind::Contradiction, message)
     } else if agreements.len() == 1 {
         let message = format!("`{id}` never decides a click: no step of its rollout lets anyone in; widen one");
         (Severity::Warning, Kind::DeadRule, message)
     } else {
+        let come = if one { "comes" } else { "come" };
         let message = format!(
-            "`{id}` never decides a click: {told} always come first; remove it, or give it a higher priority or one more \
-             condition"
+            "`{id}` never decides a click: {told} always {come} first; remove it, or give it a higher priority or one \
+             more condition"
         );
         (Severity::Warning, Kind::DeadRule, message)
     };

@@ -95,7 +95,7 @@ impl ExampleClick {
         }
     }
 
-    /// Its names and values, in the words of `explain`; what is not known is left out.
+    /// Its names and values, in the words of the files; what is not known is left out.
     pub fn named(&self, words: &Vocabulary) -> Vec<(&'static str, String)> {
         let surface = self.surface.map_or("unknown", Surface::as_str);
         let mut named = vec![
@@ -161,7 +161,8 @@ pub fn lint(policy: &PolicySet, context: &LintContext<'_>) -> Vec<Lint> {
         listed.extend(alike.iter().take(context.most).cloned());
         let more = alike.len().saturating_sub(context.most);
         if let (Some(first), true) = (alike.first(), more > 0) {
-            let message = format!("{more} more of {} are not listed: mend those above and look again", first.kind);
+            let are = if more == 1 { "is" } else { "are" };
+            let message = format!("{more} more of {} {are} not listed: mend those above and look again", first.kind);
             listed.push(Lint {
                 severity: first.severity,
                 kind: first.kind,

@@ -104,10 +104,12 @@ fn an_allow_that_denies_leave_nothing_of_is_an_error_and_a_narrowed_one_a_warnin
     let (a, b) =
         (agreement("deny-a", Deny, 0, None, on(&[LiveCart])), agreement("deny-b", Deny, 10, None, on(&[Note])));
     let gone = compile(vec![allow.clone(), a.clone(), b.clone()]);
-    assert_eq!(
-        told(&look(&gone, 0, &none))[0],
-        (Severity::Error, Kind::Contradiction, "allow deny-b deny-a".to_owned())
-    );
+    let found = look(&gone, 0, &none);
+    assert_eq!(told(&found)[0], (Severity::Error, Kind::Contradiction, "allow deny-b deny-a".to_owned()));
+    let said = &found[0].message;
+    assert!(said.contains("`deny-b`, `deny-a` deny all of it; narrow the denies,"), "{said}");
+    let alone = look(&compile(vec![allow.clone(), agreement("deny", Deny, 0, None, on(&[]))]), 0, &none);
+    assert!(alone[0].message.contains("`deny` denies all of it; narrow the deny,"), "{}", alone[0].message);
     let later = Agreement { from: at(11), ..b };
     let found = look(&compile(vec![allow, a, later]), 0, &none);
     assert_eq!(found[0].severity, Severity::Warning, "it allowed for one tick: {found:?}");
@@ -123,6 +125,7 @@ fn equal_weight_and_other_terms_is_an_overlap() {
     let found = look(&compile(vec![a.clone(), b.clone()]), 5, &none);
     // `b` wins by its id, and leaves nothing of `a`.
     assert_eq!(told(&found), [(Severity::Warning, Kind::DeadRule, "a b".to_owned())]);
+    assert!(found[0].message.contains("`b` always comes first;"), "{}", found[0].message);
     a.when.surfaces.push(Comment);
     let found = look(&compile(vec![a.clone(), b.clone()]), 5, &none);
     assert_eq!(told(&found), [(Severity::Warning, Kind::Overlap, "a b".to_owned())]);
@@ -199,10 +202,13 @@ fn a_long_list_of_findings_is_cut_and_counted() {
     let many = (0..30).map(|n| agreement(&format!("a-{n:02}"), Allow, 0, Some(10), on(&[LiveCart]))).collect();
     let traffic = HeavyTraffic::default();
     let links = |_: &str| None;
-    let found = lint(&compile(many), &LintContext { now: at(0), links_depending: &links, traffic: &traffic, most: 5 });
-    let dead: Vec<&Lint> = found.iter().filter(|lint| lint.kind == Kind::DeadRule).collect();
-    assert_eq!(dead.len(), 6);
-    assert!(dead[5].message.starts_with("24 more of dead_rule"), "{}", dead[5].message);
+    let policy = compile(many);
+    for (most, said) in [(5, "24 more of dead_rule are not listed:"), (28, "1 more of dead_rule is not listed:")] {
+        let found = lint(&policy, &LintContext { now: at(0), links_depending: &links, traffic: &traffic, most });
+        let dead: Vec<&Lint> = found.iter().filter(|lint| lint.kind == Kind::DeadRule).collect();
+        assert_eq!(dead.len(), most + 1);
+        assert!(dead[most].message.starts_with(said), "{}", dead[most].message);
+    }
 }
 
 /// Many agreements of one pair, in the shapes that cost most; `HOPGATE_LINT_MANY` sets how many. Findings are real here too.
