@@ -33,7 +33,7 @@ impl CodeKind {
 
 /// Words that say whose code it is.
 const OF_TAOBAO: &[&str] = &["淘宝", "淘口令", "天猫", "手淘", "点淘"];
-const OF_JD: &[&str] = &["京东", "京口令", "京喜", "JD", "jd", DISGUISED];
+const OF_JD: &[&str] = &["京东", "京口令", "京喜", DISGUISED];
 /// JD's codes in disguise say so to pass filters of chats.
 const DISGUISED: &str = "电脑东升级";
 /// Rare characters in a row that make a disguised code.
@@ -43,7 +43,9 @@ const FEWEST_RARE: usize = 8;
 pub(super) fn code_in(text: &str) -> Option<CodeKind> {
     let shape = marked(text).or_else(|| alone(text)).or_else(|| announced(text)).or_else(|| disguised(text))?;
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    Some(match (says(OF_TAOBAO), says(OF_JD)) {
+    // As a word: a token may hold the two letters.
+    let says_jd = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case("jd"));
+    Some(match (says(OF_TAOBAO), says(OF_JD) || says_jd) {
         (true, false) => CodeKind::Taobao,
         (false, true) => CodeKind::Jd,
         _ => shape,
@@ -107,13 +109,18 @@ fn alone(text: &str) -> Option<CodeKind> {
     is_strict_token(text).then(|| by_length(text))
 }
 
-/// `7:/ABC123 CZ0001`: a number or word, `:/`, and what the app reads.
+/// `7:/ABC123 CZ0001` or `xixi:/₴9RXMXpz7rhF₴`: a number or word, `:/`, and what the app reads. Behind a word a sign must
+/// stand, for a link's scheme is a word.
 fn announced(text: &str) -> Option<CodeKind> {
     text.match_indices(":/").find_map(|(at, _)| {
-        let named = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
         let after = text[at + 2..].trim_start();
-        let read = after.bytes().take_while(u8::is_ascii_alphanumeric).count() >= 4 || after.starts_with(is_mark);
-        (named && read).then_some(CodeKind::Taobao)
+        let read = match text[..at].chars().next_back()? {
+            c if c.is_ascii_digit() => {
+                after.starts_with(is_mark) || after.bytes().take_while(u8::is_ascii_alphanumeric).count() >= 4
+            }
+            c => c.is_ascii_alphabetic() && after.starts_with(is_mark),
+        };
+        read.then_some(CodeKind::Taobao)
     })
 }
 

@@ -20,6 +20,12 @@ pub enum ShareFault {
          put a space between the link and the words"
     )]
     HostGoesOn(Box<str>),
+    /// A character that nobody sees, or a line's end, and more of a link behind it.
+    #[error(
+        "an invisible character or a line break stands right behind `{0}`, and the link may go on there: remove it, or put a \
+         space in its place if the link ends there"
+    )]
+    Broken(Box<str>),
     /// Two different links of marketplaces.
     #[error("the text holds two links, `{0}` and `{1}`: keep the one that is meant")]
     SeveralUrls(Box<str>, Box<str>),
@@ -43,15 +49,24 @@ impl ShareFault {
             ShareFault::Url(fault) => fault.code(),
             ShareFault::TooLong => "too_long",
             ShareFault::HostGoesOn(_) => "mixed_script_host",
+            ShareFault::Broken(_) => "control_character",
             ShareFault::SeveralUrls(..) => "several_urls",
             ShareFault::NoUrl => "no_url",
             ShareFault::UnidentifiableCode(_) => "unidentifiable_code",
         }
     }
 
+    /// A fault that names a host or an address, cut short.
+    pub(super) fn naming(variant: fn(Box<str>) -> Self, text: &str) -> Self {
+        variant(short(text))
+    }
+
     /// Two links, cut short.
     pub(super) fn several(first: &str, second: &str) -> Self {
-        let cut = |text: &str| text.chars().take(120).collect::<String>().into();
-        ShareFault::SeveralUrls(cut(first), cut(second))
+        ShareFault::SeveralUrls(short(first), short(second))
     }
+}
+
+fn short(text: &str) -> Box<str> {
+    text.chars().take(120).collect::<String>().into()
 }

@@ -208,10 +208,10 @@ fn cut(run: &str, after: &str) -> Result<String, ShareFault> {
     let mut behind = after.chars();
     if let Some(next) = behind.next() {
         if in_host && !code::is_strict_token(host) && !may_follow_host(next, behind.as_str()) {
-            return Err(ShareFault::HostGoesOn(host.chars().take(64).collect::<String>().into()));
+            return Err(ShareFault::naming(ShareFault::HostGoesOn, host));
         }
         if goes_on_behind(after) {
-            return Err(UrlFault::ControlCharacter.into());
+            return Err(ShareFault::naming(ShareFault::Broken, run));
         }
     }
     Ok(without_tail(run).replace("&amp;", "&"))
@@ -233,7 +233,7 @@ fn goes_on_behind(after: &str) -> bool {
     if rest.len() < after.len() {
         return rest.starts_with(|c: char| c.is_ascii_graphic());
     }
-    let rest = after.trim_start_matches(['\t', '\r', '\n']);
+    let rest = after.trim_start_matches(['\t', '\r', '\n', '\u{2028}', '\u{2029}']);
     let mut next = rest.chars();
     rest.len() < after.len()
         && next.next().is_some_and(|c| matches!(c, '.' | '/' | '?' | '&' | '=' | '%'))
