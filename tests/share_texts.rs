@@ -112,7 +112,7 @@ fn the_limits_are_exact_and_a_link_alone_has_its_own() {
     assert_eq!(found(&long), long);
 }
 
-/// The slowest texts for a reader that goes back: each must take milliseconds at most, even unoptimised.
+/// The worst texts for a reader that goes back: 4 KiB take milliseconds unoptimised, and would take seconds if it did.
 #[test]
 fn no_text_is_slow() {
     for part in
