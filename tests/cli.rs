@@ -151,6 +151,39 @@ fn alternates_are_typed_imported_and_explained() {
 }
 
 #[test]
+fn a_share_text_is_pasted_as_it_is_and_the_link_in_it_is_told() {
+    let place = Place::new("");
+    shipped(&place);
+    let text = format!("【京东】{JD}，快来看 MF3390\n「手机」");
+    let at = ["--platform", "kuaishou", "--surface", "live_cart", "--shop-type", "self_operated"];
+    let asked = ["--url", &text, "--at", "2022-11-15", "--json"];
+    let ran = place.run(&[&["explain"], &at[..], &asked].concat());
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((told["outcome"].as_str(), told["landing"]["url"].as_str()), (Some("allow"), Some(JD)), "{ran:?}");
+    let ran = place.run(&["link", "create", "--slug", "from-text", "--url", &text]);
+    assert!(ran.code == 0 && ran.out.ends_with(&format!("  找到的链接 / link found  {JD}\n")), "{ran:?}");
+    let ran = place.run(&["link", "create", "--url", JD]);
+    assert!(ran.code == 0 && !ran.out.contains("link found"), "a link alone needs no word on it: {ran:?}");
+
+    let line = |text: &str, code: &str| format!("{}\n", serde_json::json!({"url": text, "code": code}));
+    std::fs::write(place.path("links.ndjson"), line(&text, "imported")).unwrap();
+    assert_eq!(place.run(&["link", "import", "links.ndjson"]).out, "imported 1 links\n");
+    for code in ["from-text", "imported"] {
+        let ran = place.run(&[&["explain", "--code", code], &at[..], &["--json"]].concat());
+        let told: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(told["landing"]["url"], JD, "{ran:?}");
+    }
+
+    one_line(&place.run(&["link", "create", "--url", "￥AbCdEf12345￥"]), 2, &["--url: ", "淘口令", "paste that link"]);
+    one_line(&place.run(&[&["explain", "--url", "7:/ABC123 CZ0001"], &at[..]].concat()), 2, &["--url: ", "淘口令"]);
+    let two = format!("{JD} https://u.jd.com/AbCdEf");
+    one_line(&place.run(&["link", "create", "--url", &two]), 2, &["--url: ", JD, "https://u.jd.com/AbCdEf"]);
+    std::fs::write(place.path("links.ndjson"), line(&text, "good") + &line("￥AbCdEf12345678%", "bad")).unwrap();
+    let ran = place.run(&["link", "import", "links.ndjson"]);
+    assert!(ran.code == 1 && ran.err.contains("line 2: url: this is a JD code (京口令)"), "{ran:?}");
+}
+
+#[test]
 fn check_names_every_fault_with_its_place() {
     let place = Place::new("");
     let good = place.run(&["check"]);

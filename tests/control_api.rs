@@ -114,7 +114,8 @@ async fn every_bad_input_is_named_and_stores_nothing() {
         ("https://item.jԁ.com/1.html", "mixed_script_host"),
         ("javascript:alert(1)", "scheme"),
         ("javascript:alert('https://item.jd.com/1.html')", "scheme"),
-        ("【京东】https://item.jd.com/1.html 快来看", "share_text"),
+        ("https://item.jd.com/1.html 或 https://item.jd.com/2.html", "several_urls"),
+        ("双十一快来看", "no_url"),
         ("https://127.0.0.1/1.html", "ip_host"),
         ("", "empty"),
         (&format!("https://item.jd.com/{}", "a".repeat(20_000)), "too_long"),
@@ -152,6 +153,50 @@ async fn every_bad_input_is_named_and_stores_nothing() {
     let query = running.admin("GET", "/v1/links?limit=501&platform=x", &Value::Null).await;
     assert_eq!((query.status, query.faults().len()), (422, 2));
     assert_eq!(running.catalog.store().count().await.unwrap(), 0, "nothing was stored");
+}
+
+#[tokio::test]
+async fn a_share_text_becomes_its_link_and_a_code_alone_is_told_from_one() {
+    let running = Running::start().await;
+    let described = description(&running).await;
+    let text =
+        "【淘宝】退货包运费 https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s CZ0001 「大码外套」\n点击链接直接打开";
+    let made = running.admin("POST", "/v1/links", &json!({"url": text})).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    fits_answer(&described, "post", "/v1/links", &made);
+    let made = made.json();
+    assert_eq!(made["landing"]["url"], "https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s");
+    assert_eq!((&made["landing"]["item_id"], &made["landing"]["marketplace"]), (&Value::Null, &json!("taobao")));
+    let path = format!("/v1/links/{}", made["code"].as_str().unwrap());
+    let kept = running.admin("GET", &path, &Value::Null).await.json();
+    assert_eq!(kept["landing"]["url"], made["landing"]["url"], "what is stored is the link alone");
+
+    let text = format!("￥AbCdEf12345678% 我在京东发现了好物{URL}，快来看 https://mp.weixin.qq.com/s/x");
+    let ask = json!({
+        "url": text, "platform": "kuaishou", "surface": "live_cart", "shop_type": "self_operated",
+        "alternates": ["【天猫】https://detail.tmall.com/item.htm?id=610947572360「外套」"],
+    });
+    let told = running.admin("POST", "/v1/decide", &ask).await.json();
+    assert_eq!((&told["landing"]["url"], &told["landing"]["item_id"]), (&json!(URL), &json!("100012043978")));
+    assert_eq!(told["outcome"], "allow");
+    let alternate = &told["alternates"][1]["landing"]["url"];
+    assert_eq!(alternate, "https://detail.tmall.com/item.htm?id=610947572360", "{told}");
+
+    for (code, named) in [("￥AbCdEf12345￥ 打开手机淘宝", "淘口令"), ("￥AbCdEf12345678%", "京口令")] {
+        for (path, body) in [
+            ("/v1/links", json!({"url": code})),
+            ("/v1/decide", json!({"url": code, "platform": "kuaishou", "surface": "live_cart"})),
+        ] {
+            let answer = running.admin("POST", path, &body).await;
+            assert_eq!(answer.status, 422, "{}", answer.text);
+            assert_eq!(answer.faults(), [("url".to_owned(), "unidentifiable_code".to_owned())]);
+            let problem = answer.json();
+            assert_eq!(problem["type"], "urn:hopgate:problem:unidentifiable_code");
+            assert_eq!(problem["title"], "口令无法识别商品 / Code not identifiable");
+            assert!(problem["detail"].as_str().unwrap().contains(named), "{problem}");
+        }
+    }
+    assert_eq!(running.catalog.store().count().await.unwrap(), 1, "refused texts store nothing");
 }
 
 #[tokio::test]

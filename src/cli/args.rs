@@ -115,7 +115,7 @@ pub struct Explain {
     /// The spot there, e.g. live_cart.
     #[arg(long)]
     pub surface: Option<String>,
-    /// Where it leads.
+    /// Where it leads: an address, or a whole share text with one.
     #[arg(long, required_unless_present_any = ["code", "marketplace"])]
     pub url: Option<String>,
     /// A stored link instead of --url.
@@ -281,7 +281,7 @@ pub struct LinkCreate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: Place,
-    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu.
+    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu; or a whole share text with one.
     #[arg(long)]
     pub url: String,
     /// Bind it to a platform.

@@ -69,6 +69,7 @@ pub fn link(link: Link) -> Result<(), CliError> {
 
 fn create_link(asked: LinkCreate) -> Result<(), CliError> {
     let (settings, store) = open_links(&asked.place)?;
+    let pasted = asked.url.clone();
     let draft = LinkDraft {
         url: Some(asked.url),
         platform: asked.platform,
@@ -115,6 +116,10 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
             place => format!("  备选 / alternate {place}  {}", explained.landing.url.as_deref().unwrap_or("-")),
         };
         say!("  {} {}{alternate}", explained.outcome, explained.reason);
+        let found = link.landing.destination.as_str();
+        if found != pasted.trim() {
+            say!("  找到的链接 / link found  {found}");
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub const FIELDS: [&str; 3] = ["url", "shop_type", "category"];
 /// One alternate, in the words of whoever asks.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AlternateDraft {
-    /// The marketplace's link, alone.
+    /// The marketplace's link, alone or in a share text.
     pub url: Option<String>,
     /// Who runs the shop.
     pub shop_type: Option<String>,
@@ -200,7 +200,7 @@ mod tests {
             7,
             {"shop_type": "flagship"},
             JD,
-            "看这个 https://item.jd.com/1.html",
+            "看这个 ￥AbCdEf12345￥",
             format!("{JD}?utm_source=x"),
             {"url": 5},
         ]);
@@ -212,7 +212,7 @@ mod tests {
             ("alternates[1]", "not_an_object"),
             ("alternates[2].url", "missing"),
             ("alternates[3].url", "duplicate"),
-            ("alternates[4].url", "share_text"),
+            ("alternates[4].url", "unidentifiable_code"),
             ("alternates[5].url", "duplicate"),
             ("alternates[5].url", "duplicate"),
             ("alternates[6].url", "wrong_type"),

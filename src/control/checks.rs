@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fields::FieldFault;
 use crate::domain::link::Fact;
-use crate::domain::marketplace::{LONGEST, Landing, UrlFault, recognise};
+use crate::domain::marketplace::{Landing, recognise_text};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -139,24 +139,15 @@ impl<'w> Checks<'w> {
         Some(at)
     }
 
-    /// One address, alone: a whole share text is refused by saying so.
+    /// One address, alone or in a whole share text.
     pub(super) fn url(&mut self, text: &str) -> Option<Landing> {
-        if is_share_text(text) {
-            let problem = "this holds an address inside other words, which is not supported yet: paste the link alone, starting with https://";
-            self.fault("url", text, "share_text", problem);
-            return None;
-        }
-        match recognise(text) {
+        match recognise_text(text) {
             Ok(landing) => Some(landing),
             Err(fault) => {
-                self.url_fault(text, &fault);
+                self.fault("url", text, fault.code(), fault.to_string());
                 None
             }
         }
-    }
-
-    fn url_fault(&mut self, text: &str, fault: &UrlFault) {
-        self.fault("url", text, fault.code(), fault.to_string());
     }
 }
 
@@ -179,50 +170,9 @@ fn label_fault(text: &str) -> Option<(&'static str, String)> {
     None
 }
 
-/// Whether an http(s) address stands among other words, or several words hold one. What stands after `=` or `/` inside
-/// one address is part of that address, and a text with another scheme in front is none of these.
-fn is_share_text(text: &str) -> bool {
-    if text.len() > LONGEST {
-        return false;
-    }
-    let text = text.trim();
-    let lower = text.to_ascii_lowercase();
-    let starts = |at: usize| lower[at..].starts_with("https://") || lower[at..].starts_with("http://");
-    let amid = lower.match_indices("http").any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        at > 0 && starts(at) && before.is_some_and(|c| c.is_whitespace() || !c.is_ascii())
-    });
-    // A tab or a line break inside an address is a fault of its own.
-    let one_line = !text.chars().any(char::is_control);
-    amid || one_line && starts(0) && text.contains(char::is_whitespace)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_text_is_told_from_an_address() {
-        for share in [
-            "【淘宝】https://m.tb.cn/h.gabc?tk=x CZ0001 「外套」",
-            "看这个 https://item.jd.com/100012043978.html",
-            "https://item.jd.com/100012043978.html 复制打开",
-            "快看https://item.jd.com/1.html",
-        ] {
-            assert!(is_share_text(share), "{share}");
-        }
-        for other in [
-            " https://item.jd.com/1.html\n",
-            "https://u.jd.com/jda?to=https://item.jd.com/1.html",
-            "javascript:alert('https://item.jd.com/1.html')",
-            "https://item.jd.com/\t1.html",
-            "https://item.jd.com/1.html\r\nSet-Cookie: a=b",
-            "no address at all",
-            "",
-        ] {
-            assert!(!is_share_text(other), "{other}");
-        }
-    }
 
     #[test]
     fn labels_tags_and_facts_are_bounded() {

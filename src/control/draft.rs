@@ -32,7 +32,7 @@ pub const FIELDS: [&str; 11] = [
 /// A link to be issued, in the words of whoever asks.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LinkDraft {
-    /// The marketplace's link, alone.
+    /// The marketplace's link, alone or in a whole share text.
     pub url: Option<String>,
     /// The platform it is bound to.
     pub platform: Option<String>,
@@ -167,6 +167,8 @@ mod tests {
         assert_eq!(new.alternates[0].landing.item.as_deref(), Some("610947572360"));
         assert_eq!(new.slug.unwrap().as_str(), "double-11");
         assert_eq!(new.facts.iter().map(|fact| fact.carried).collect::<Vec<_>>(), [false, true]);
+        let text = json!({"url": "【京东】https://item.jd.com/100012043978.html MF3390\n「手机」"});
+        assert_eq!(check(&text).unwrap().landing, new.landing, "words around it make no difference");
         let bare = check(&json!({"url": "https://item.jd.com/1.html"})).unwrap();
         assert_eq!((bare.shop_type, bare.creator, bare.placement), (ShopType::Unknown, None, Placement::default()));
     }

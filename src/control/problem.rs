@@ -321,6 +321,9 @@ fn invalid(faults: &[FieldFault]) -> Words {
         many => format!("{} fields need mending: see errors", many.len()),
     };
     let (name, title) = match faults {
+        [one] if one.code == "unidentifiable_code" => {
+            ("unidentifiable_code", "口令无法识别商品 / Code not identifiable")
+        }
         [one] if one.field == "url" => ("bad_url", "链接地址不可用 / URL not usable"),
         _ => ("invalid", "请求内容有误 / Request not valid"),
     };

@@ -1,4 +1,44 @@
-//! Open-redirect payload styles, rewritten for the hosts of our marketplaces.
+//! Open-redirect payload styles, rewritten for the hosts of our marketplaces, and what must hold for whatever is taken.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is the test's verdict")]
+
+use hopgate::domain::marketplace::{Destination, LONGEST, Landing, host_is_allowed, recognise};
+
+const DOMAINS: &[&str] = &[
+    "taobao.com",
+    "tb.cn",
+    "fliggy.com",
+    "alitrip.com",
+    "tmall.com",
+    "tmall.hk",
+    "liangxinyao.com",
+    "95095.com",
+    "jd.com",
+    "jd.hk",
+    "3.cn",
+    "jingxi.com",
+    "yiyaojd.com",
+    "jkcsjd.com",
+];
+
+/// What holds for whatever is taken.
+pub fn sound(landing: &Landing) {
+    let text = landing.destination.as_str();
+    assert!(text.starts_with("https://") && text.len() <= LONGEST, "{text}");
+    assert!(text.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b)), "{text}");
+    let url = url::Url::parse(text).unwrap();
+    let uri: http::Uri = text.parse().unwrap();
+    let host = url.host_str().unwrap();
+    assert_eq!(uri.host(), Some(host), "{text}");
+    assert_eq!(landing.destination.host(), host, "{text}");
+    assert_eq!(uri.authority().unwrap().as_str(), host, "no port and no user: {text}");
+    assert_eq!((url.scheme(), url.port(), url.username(), url.password()), ("https", None, "", None), "{text}");
+    assert!(DOMAINS.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}"))), "{text}");
+    assert_eq!(host_is_allowed(host), Some(landing.marketplace), "{text}");
+    let stored = Destination::from_stored(text).unwrap();
+    assert_eq!(stored, (landing.destination.clone(), landing.marketplace), "{text}");
+    let again = recognise(text).unwrap();
+    assert_eq!(again, *landing, "what was emitted is read as it was");
+}
 
 /// Lead elsewhere, or could for some reader: every one must be refused.
 #[rustfmt::skip]

@@ -2,8 +2,9 @@
 //! asks the network, or decides whether a click is allowed.
 //!
 //! One pasted URL goes through [`recognise`]: strict reading (`pasted`), the allow-list of hosts (`host`), identity by
-//! tables (`shape` over `taobao`, `tmall`, `jd` and the platforms' own shops), and at last the proof that two unlike parsers read the emitted text
-//! alike. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
+//! tables (`shape` over `taobao`, `tmall`, `jd` and the platforms' own shops), and at last the proof that two unlike
+//! parsers read the emitted text alike. A whole share text goes through [`recognise_text`], which finds its one URL
+//! (`share`) and hands it there. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
 
 mod fault;
 mod host;
@@ -11,6 +12,7 @@ mod jd;
 mod kuaishou;
 mod pasted;
 mod shape;
+mod share;
 mod table;
 mod taobao;
 mod tmall;
@@ -21,6 +23,7 @@ mod tests;
 
 pub use fault::UrlFault;
 pub use host::host_is_allowed;
+pub use share::{CodeKind, LONGEST_TEXT, ShareFault, recognise_text};
 
 use self::host::{Standing, standing};
 use self::pasted::{HTTPS, is_visible};
@@ -176,7 +179,7 @@ fn is_noise(name: &str, noise: &[&[&str]]) -> bool {
     })
 }
 
-/// What one pasted URL leads to. White space around it makes no difference; a whole share text is not taken here.
+/// What one pasted URL leads to. White space around it makes no difference; a whole share text is for [`recognise_text`].
 ///
 /// A trusted host with no known shape is taken as [`LinkKind::Unknown`], which never satisfies a condition of an allow.
 ///
