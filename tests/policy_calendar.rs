@@ -198,7 +198,7 @@ fn check_warns_of_what_is_suspicious_and_refuses_what_cannot_be_meant() {
     let refused = place.run(&["check"]);
     assert_eq!(refused.code, 78, "{refused:?}");
     assert!(
-        refused.err.contains("error: contradiction: `open-it` never allows a click: `stop-it` deny"),
+        refused.err.contains("error: contradiction: `open-it` never allows a click: `stop-it` denies"),
         "{}",
         refused.err
     );

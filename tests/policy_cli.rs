@@ -212,16 +212,16 @@ fn a_kill_that_has_ended_is_no_difference_to_a_folder() {
     drop(place.serve(&[]));
     let first = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
     let plain = std::fs::read_to_string(place.path("policies/wide.yaml")).unwrap();
-    let kill = |id: &str, until: &str| {
-        format!(
-            "  - id: {id}\n    platform: douyin\n    from: 2021-01-01\n    until: {until}\n    by: amy\n    why: over\n"
-        )
+    let kill = |platform: &str, span: &str| {
+        let made = place.run(&["policy", "kill", "--platform", platform, "--why", "a test", "--for", span]);
+        assert_eq!(made.code, 0, "{made:?}");
+        let at = made.out.find("kill-").unwrap();
+        made.out[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>()
     };
-    let (over, lives) = (kill("kill-aaaa0001", "2021-01-02"), kill("kill-aaaa0002", "2090-01-01"));
-    std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills:\n{over}{lives}")).unwrap();
-    let published = json(&publish(&place, &["--json"]));
-    let version = published["version"].as_str().unwrap();
-    assert_eq!(published["diff"]["kills"]["added"].as_array().unwrap().len(), 2);
+    let (lives, over) = (kill("weibo", "2h"), kill("douyin", "1s"));
+    let version = json(&place.run(&["policy", "show", "--json"]))["version"].as_str().unwrap().to_owned();
+    let version = version.as_str();
+    support::eventually("it has ended", || !place.run(&["policy", "kills"]).out.contains(&over));
 
     std::fs::write(place.path("policies/wide.yaml"), &plain).unwrap();
     let diff = place.run(&["policy", "diff"]).out;
@@ -229,9 +229,9 @@ fn a_kill_that_has_ended_is_no_difference_to_a_folder() {
     assert!(place.run(&["policy", "diff", version, "policies"]).out.contains("no difference"));
     std::fs::write(place.path("policies/wide.yaml"), format!("{plain}kills: []\n")).unwrap();
     let diff = place.run(&["policy", "diff"]).out;
-    assert!(diff.contains("- kill kill-aaaa0002") && !diff.contains("kill-aaaa0001"), "what still lives: {diff}");
+    assert!(diff.contains(&format!("- kill {lives}")) && !diff.contains(&over), "what still lives: {diff}");
     let versions = place.run(&["policy", "diff", &first, version]).out;
-    assert!(versions.contains("+ kill kill-aaaa0001"), "two versions are told as they were: {versions}");
+    assert!(versions.contains(&format!("+ kill {over}")), "two versions are told as they were: {versions}");
 }
 
 #[test]

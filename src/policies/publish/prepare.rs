@@ -32,7 +32,7 @@ pub struct Finding {
     pub agreements: Vec<String>,
     /// One sentence, with the mend.
     pub message: String,
-    /// A click that shows it, by name and value as `explain` takes them.
+    /// A click that shows it, by name and value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub example: Option<BTreeMap<&'static str, String>>,
 }
