@@ -52,6 +52,9 @@ def agreement(index):
     if end:
         lines.append(f"    until: {end}")
     lines += ["    when:", f"      surfaces: [{', '.join(surfaces)}]"]
+    if deny:
+        # Narrower than any allow: one that denies all of an allow is refused as a mistake.
+        lines.append("      link_kinds: [campaign]")
     if index % 3 == 0:
         lines.append(f"      shop_types: [{SHOP_TYPES[index % len(SHOP_TYPES)]}]")
     if not deny:
