@@ -38,7 +38,7 @@ use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
 use crate::notify::target::{TargetError, resolve};
 use crate::policies::folder;
-use crate::policies::lints::{self, LintView};
+use crate::policies::lints;
 use args::{Certs, Cli, Command, Config, Place, Policy};
 
 /// The settings file that is used when none is named.
@@ -162,14 +162,9 @@ fn check(config: &Config) -> Result<(), CliError> {
             agreements = loaded.policy.agreements().len();
             let now = Clock::System.now();
             let found = lints::look(&loaded.policy, &settings.words, &settings.traffic, now, &|_| None);
-            let (errors, warnings): (Vec<LintView>, Vec<LintView>) = found.into_iter().partition(LintView::is_error);
+            let (errors, warnings) = lints::weighed(&settings.policies, found);
             warnings.iter().for_each(|warning| eprintln!("{warning}"));
-            faults.extend(errors.iter().map(|error| Fault {
-                file: settings.policies.display().to_string(),
-                line: 1,
-                field: String::new(),
-                problem: error.to_string(),
-            }));
+            faults.extend(errors);
             warned = warnings.len();
         }
         Err(more) => faults.extend(more),

@@ -249,14 +249,15 @@ pub async fn note(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let whole = period.from == Timestamp::MIN && period.to == Timestamp::MAX;
-    if report.hops == 0 && !whole || store.get(version).await?.is_none() {
+    if report.hops == 0 && !whole {
         return Ok(());
     }
     let summary = json!({
         "hops": report.hops, "first": report.first, "last": report.last, "people": report.people,
         "machines": report.machines,
     });
-    store.note_backtest(version, &summary.to_string(), now).await.map(|_| ())
+    // `false`: it is not kept.
+    store.note_backtest(version, &summary.to_string(), now).await.map(|_noted| ())
 }
 
 fn id(number: i64) -> String {

@@ -7,9 +7,8 @@ use super::fields::FieldFault;
 use super::problem::ApiError;
 use crate::audit::versions::{Kept, read};
 use crate::config::tree::Faults;
-use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
-use crate::policies::canonical::{canonical, version};
+use crate::policies::canonical;
 use crate::policies::store::PolicyStore;
 use crate::policies::yaml::Written;
 
@@ -62,6 +61,6 @@ fn compile(text: &str, words: Vocabulary) -> Result<Kept, Vec<FieldFault>> {
         };
         return Err(faults.into_sorted().iter().map(told).collect());
     }
-    let identity = version(&canonical(&written.agreements, &written.defaults, &words));
-    Ok(Kept { policy: PolicySet::compile(identity, written.agreements, &written.defaults), words })
+    let policy = canonical::compile(written.agreements, &written.defaults, Vec::new(), &words).policy;
+    Ok(Kept { policy, words })
 }

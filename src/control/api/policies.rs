@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::body::{JsonBody, Named};
+use super::query;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
 use crate::control::kill::KillDraft;
@@ -338,12 +339,9 @@ fn page(raw: &str) -> Result<(Option<Cursor>, usize), Vec<FieldFault>> {
                     faults.push(FieldFault::new("cursor", &value, "not_a_cursor", problem));
                 }
             },
-            "limit" => match value.parse::<usize>() {
-                Ok(number) if (1..=MOST).contains(&number) => limit = number,
-                _ => {
-                    let problem = format!("must be a whole number from 1 to {MOST}");
-                    faults.push(FieldFault::new("limit", &value, "out_of_range", problem));
-                }
+            "limit" => match query::limit(&value, MOST) {
+                Ok(number) => limit = number,
+                Err(problem) => faults.push(FieldFault::new("limit", &value, "out_of_range", problem)),
             },
             _ => faults.push(FieldFault::new(name, &value, "unknown_field", "not known: use cursor, limit")),
         }
@@ -362,12 +360,9 @@ fn stretch(raw: &str) -> Result<(Option<i64>, usize), Vec<FieldFault>> {
                     faults.push(FieldFault::new("since", &value, "out_of_range", problem));
                 }
             },
-            "limit" => match value.parse::<usize>() {
-                Ok(number) if (1..=MOST).contains(&number) => limit = number,
-                _ => {
-                    let problem = format!("must be a whole number from 1 to {MOST}");
-                    faults.push(FieldFault::new("limit", &value, "out_of_range", problem));
-                }
+            "limit" => match query::limit(&value, MOST) {
+                Ok(number) => limit = number,
+                Err(problem) => faults.push(FieldFault::new("limit", &value, "out_of_range", problem)),
             },
             _ => faults.push(FieldFault::new(name, &value, "unknown_field", "not known: use since, limit")),
         }

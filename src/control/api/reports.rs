@@ -9,6 +9,7 @@ use axum::response::Json;
 use serde_json::{Value, json};
 
 use super::Api;
+use super::query::{Walked, limit, walk};
 use crate::catalog::store::LinkQuery;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
@@ -56,31 +57,17 @@ fn read(raw: &str, words: &Vocabulary, now: Timestamp) -> Result<Expiring, Vec<F
         after: None,
         limit: USUAL,
     };
-    let (mut faults, mut given) = (Vec::new(), Vec::<String>::new());
-    for (name, value) in url::form_urlencoded::parse(raw.as_bytes()) {
-        let mut fault = |code, problem: String| {
-            let field: String = name.chars().take(80).collect();
-            faults.push(FieldFault::new(field, &value, code, problem));
-        };
-        if given.iter().any(|seen| **seen == *name) {
-            fault("repeated", "is given twice: give it once".to_owned());
-            continue;
-        }
-        given.push(name.clone().into_owned());
-        if value.len() > LONGEST {
-            fault("too_long", format!("use at most {LONGEST} bytes"));
-            continue;
-        }
-        let mut flag = |target: &mut bool| match &*value {
+    let Walked { given, mut faults } = walk(raw, LONGEST, |name, value, fault| {
+        let mut flag = |target: &mut bool| match value {
             "true" => *target = true,
             "false" => *target = false,
             _ => fault("not_a_flag", "must be true or false".to_owned()),
         };
-        match &*name {
+        match name {
             "include_dead" => flag(&mut asked.include_dead),
             "summary" => flag(&mut asked.summary),
-            "creator" => asked.creator = Some(value.clone().into_owned()),
-            "cursor" => asked.after = Some(value.clone().into_owned()),
+            "creator" => asked.creator = Some(value.to_owned()),
+            "cursor" => asked.after = Some(value.to_owned()),
             "within" => match value.parse() {
                 Ok(within) => asked.within = within,
                 Err(error) => fault("not_a_span", error.to_string()),
@@ -89,20 +76,20 @@ fn read(raw: &str, words: &Vocabulary, now: Timestamp) -> Result<Expiring, Vec<F
                 Ok(at) => asked.at = at,
                 Err(error) => fault("not_a_time", error.to_string()),
             },
-            "platform" => match words.platform(&value) {
+            "platform" => match words.platform(value) {
                 Some(id) => asked.platform = Some(id),
                 None => {
                     let known = words.platforms().collect::<Vec<_>>().join(", ");
                     fault("unknown_name", format!("this name is not known: use one of {known}"));
                 }
             },
-            "limit" => match value.parse::<usize>() {
-                Ok(limit) if (1..=MOST).contains(&limit) => asked.limit = limit,
-                _ => fault("out_of_range", format!("must be a whole number from 1 to {MOST}")),
+            "limit" => match limit(value, MOST) {
+                Ok(number) => asked.limit = number,
+                Err(problem) => fault("out_of_range", problem),
             },
             _ => fault("unknown_field", format!("not known: use {}", KNOWN.join(", "))),
         }
-    }
+    });
     if asked.summary {
         for name in ["cursor", "limit"] {
             if given.iter().any(|given| given == name) {

@@ -18,15 +18,16 @@ use tokio::sync::Mutex as Turn;
 
 pub use self::kills::MOST_KILLS;
 use self::kills::live;
-pub use self::prepare::{Finding, Prepared, Proposal};
+pub use self::prepare::{Prepared, Proposal};
 pub use self::start::StartFault;
 use super::canonical;
 use super::folder::{self, Loaded};
+use super::lints::Finding;
 use super::store::{Expected, NewSwitch, NewVersion, Pointed, PolicyStore, StoreError, StoredPolicy, Switch};
 use super::{Policies, PublishResult, Reload};
 use crate::config::settings::PolicySource;
 use crate::config::tree::{Fault, Faults};
-use crate::domain::policy::lint::{HeavyTraffic, Severity};
+use crate::domain::policy::lint::HeavyTraffic;
 use crate::domain::policy::{Agreement, PolicySet};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
@@ -286,8 +287,7 @@ impl Publisher {
         {
             return Err(PublishError::Stale { current });
         }
-        let grave: Vec<Finding> =
-            prepared.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
+        let grave: Vec<Finding> = prepared.findings.iter().filter(|finding| finding.is_error()).cloned().collect();
         if !grave.is_empty() && !request.allow_findings {
             return Err(PublishError::Findings(grave));
         }

@@ -1,11 +1,8 @@
 //! What somebody wants in force, checked and looked at before it is published: what differs, and what reads like a mistake.
 //! Changes nothing.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::kills::{kept, live};
@@ -17,41 +14,9 @@ use crate::domain::vocabulary::Vocabulary;
 use crate::policies::canonical;
 use crate::policies::diff::Diff;
 use crate::policies::folder::Loaded;
-use crate::policies::lints::{self, LintView};
+use crate::policies::lints::{self, Finding};
 use crate::policies::store::{StoreError, StoredPolicy, Switch};
 use crate::policies::yaml::Written;
-
-/// Something that is allowed and reads like a mistake.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Finding {
-    /// How much it weighs.
-    pub severity: Severity,
-    /// Its stable name.
-    pub kind: String,
-    /// The agreements it is about.
-    pub agreements: Vec<String>,
-    /// One sentence, with the mend.
-    pub message: String,
-    /// A click that shows it, by name and value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub example: Option<BTreeMap<&'static str, String>>,
-}
-
-impl From<LintView> for Finding {
-    fn from(lint: LintView) -> Self {
-        let LintView { severity, kind, agreements, message, example } = lint;
-        Finding { severity, kind: kind.to_string(), agreements, message, example }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.severity, self.kind, self.message)?;
-        let Some(example) = &self.example else { return Ok(()) };
-        f.write_str("\n    e.g.")?;
-        example.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
-    }
-}
 
 /// What somebody wants in force.
 #[derive(Debug)]
@@ -169,6 +134,6 @@ pub(super) fn findings(
         let agreement = candidate.agreements().iter().find(|agreement| &*agreement.id == id)?;
         depending.and_then(|count| count(agreement))
     };
-    found.extend(lints::look(candidate, words, traffic, now, &count).into_iter().map(Finding::from));
+    found.extend(lints::look(candidate, words, traffic, now, &count));
     found
 }

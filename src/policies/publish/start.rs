@@ -6,18 +6,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::kills::kept;
-use super::prepare::{Finding, findings};
+use super::prepare::findings;
 use super::{Publisher, Rules, new_version, put};
 use crate::config::settings::PolicySource;
 use crate::config::tree::{Fault, Faults, from_json};
-use crate::domain::policy::lint::Severity;
 use crate::domain::policy::{Kill, PolicySet};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::folder::Loaded;
 use crate::policies::store::{Expected, Pointed, PolicyStore, StoreError, StoredPolicy};
 use crate::policies::yaml::Written;
-use crate::policies::{Policies, canonical, folder};
+use crate::policies::{Policies, canonical, folder, lints};
 
 /// Why there is no policy to start with.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -157,12 +156,10 @@ pub(super) fn of_folder(
     let Written { agreements, defaults, kills, .. } = folder::read(&rules.folder, words)?;
     let kills = kept(kills, live).map_err(|id| vec![fault(super::PublishError::StrangeKill(id).to_string())])?;
     let base = canonical::compile(agreements.clone(), &defaults, Vec::new(), words);
-    let (grave, slight): (Vec<Finding>, Vec<Finding>) =
-        findings(&base.policy, current, words, &rules.traffic, now, None)
-            .into_iter()
-            .partition(|finding| finding.severity == Severity::Error);
+    let found = findings(&base.policy, current, words, &rules.traffic, now, None);
+    let (grave, slight) = lints::weighed(&rules.folder, found);
     if !grave.is_empty() {
-        return Err(grave.iter().map(|finding| fault(finding.to_string())).collect());
+        return Err(grave);
     }
     slight.iter().for_each(|finding| tracing::warn!(folder = %name, "{finding}"));
     Ok(canonical::compile(agreements, &defaults, kills, words))
