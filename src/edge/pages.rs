@@ -2,6 +2,7 @@
 //! policy than the reason and the date.
 
 use crate::click::Refused;
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 
@@ -59,23 +60,11 @@ pub struct Words {
     pub next: String,
 }
 
-fn marketplace(id: &str, language: Language) -> String {
-    let known = match id {
-        "taobao" => ("淘宝", "Taobao"),
-        "tmall" => ("天猫", "Tmall"),
-        "jd" => ("京东", "JD"),
-        "pinduoduo" => ("拼多多", "Pinduoduo"),
-        "vipshop" => ("唯品会", "Vipshop"),
-        "suning" => ("苏宁", "Suning"),
-        "youzan" => ("有赞", "Youzan"),
-        "weimob" => ("微盟", "Weimob"),
-        "mokuai" => ("魔筷", "Mokuai"),
-        "meituan" => ("美团", "Meituan"),
-        "xiaohongshu" => ("小红书", "Xiaohongshu"),
-        "kuaishou" => ("快手小店", "Kuaishou shops"),
-        _ => return id.to_owned(),
-    };
-    language.pick(known.0, known.1).to_owned()
+fn marketplace(names: &Names, language: Language) -> &str {
+    match language {
+        Language::Zh => &names.zh,
+        Language::En => &names.en,
+    }
 }
 
 fn platform(id: &str, language: Language) -> String {
@@ -125,7 +114,7 @@ fn because(reason: Reason, language: Language) -> &'static str {
 
 /// What to tell a visitor whose click the policy refused.
 pub fn refusal(refused: &Refused, language: Language) -> Words {
-    let shop = marketplace(&refused.marketplace, language);
+    let shop = marketplace(&refused.marketplace_names, language);
     let here = platform(&refused.platform, language);
     let zh = language == Language::Zh;
     let why = match (refused.reason, refused.opens_at, refused.ended_at) {
@@ -145,7 +134,7 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
         (reason, _, _) => format!("Opening {shop} from {here}: {}.", because(reason, language)),
     };
     let also = refused.also_tried.iter().map(|tried| {
-        let (shop, because) = (marketplace(&tried.marketplace, language), because(tried.reason, language));
+        let (shop, because) = (marketplace(&tried.marketplace_names, language), because(tried.reason, language));
         if zh { format!("{shop}（{because}）") } else { format!("{shop} ({because})") }
     });
     let also = also.collect::<Vec<_>>().join(language.pick("、", ", "));
@@ -243,6 +232,7 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::click::AlsoTried;
+    use crate::config::marketplaces::shipped;
 
     #[test]
     fn language_follows_the_visitor_and_defaults_to_chinese() {
@@ -258,6 +248,7 @@ mod tests {
             reason: Reason::WindowEnded,
             platform: "kuaishou".into(),
             marketplace: "jd".into(),
+            marketplace_names: shipped().people_call("jd"),
             agreement: None,
             opens_at: None,
             ended_at: Some("2022-12-01".parse().unwrap()),
@@ -271,7 +262,12 @@ mod tests {
         assert!(refusal(&refused, Language::En).why.contains("ended on 2022-12-01 00:00 (Beijing time)"));
         assert!(!page.contains("也试过"));
 
-        let other = |marketplace: &str, reason| AlsoTried { alternate: 1, marketplace: marketplace.into(), reason };
+        let other = |marketplace: &str, reason| AlsoTried {
+            alternate: 1,
+            marketplace: marketplace.into(),
+            marketplace_names: shipped().people_call(marketplace),
+            reason,
+        };
         let also_tried = vec![other("tmall", Reason::ShopTypeNotCovered), other("youzan", Reason::NoAgreement)];
         let refused = Refused { also_tried, ..refused };
         let page = html(&refusal(&refused, Language::Zh), None, Language::Zh);
