@@ -1,52 +1,10 @@
-//! Pages and words for visitors: zh-CN first, en second. Small, no script, no third-party request. Never says more of the
-//! policy than the reason and the date.
+//! The pages of clicks that lead nowhere: refused by the policy, no such link, too busy.
 
+use super::Language;
+use super::frame::{Frame, escape, reference};
+use super::words::{because, date, marketplace, platform};
 use crate::click::Refused;
-use crate::domain::marketplace::table::Names;
 use crate::domain::policy::Reason;
-use crate::domain::time::Timestamp;
-
-/// A language a page can be in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Language {
-    /// Simplified Chinese, the default.
-    Zh,
-    /// English.
-    En,
-}
-
-impl Language {
-    /// The better of the two for an `Accept-Language` header; Chinese when it names neither.
-    pub fn choose(accept: &str) -> Self {
-        let mut best = (Language::Zh, -1.0);
-        for part in accept.split(',').take(16) {
-            let mut pieces = part.split(';').map(str::trim);
-            let tag = pieces.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = pieces.find_map(|piece| piece.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-            let language = match tag.split('-').next() {
-                Some("zh") => Language::Zh,
-                Some("en") => Language::En,
-                _ => continue,
-            };
-            if weight > best.1 && weight > 0.0 {
-                best = (language, weight);
-            }
-        }
-        best.0
-    }
-
-    fn pick(self, zh: &'static str, en: &'static str) -> &'static str {
-        match self {
-            Language::Zh => zh,
-            Language::En => en,
-        }
-    }
-
-    /// The value of `Content-Language`.
-    pub fn tag(self) -> &'static str {
-        self.pick("zh-CN", "en")
-    }
-}
 
 /// A headline, a sentence of why, and what still works.
 pub struct Words {
@@ -58,58 +16,6 @@ pub struct Words {
     pub also: Option<String>,
     /// What the visitor can do.
     pub next: String,
-}
-
-fn marketplace(names: &Names, language: Language) -> &str {
-    match language {
-        Language::Zh => &names.zh,
-        Language::En => &names.en,
-    }
-}
-
-fn platform(id: &str, language: Language) -> String {
-    let known = match id {
-        "kuaishou" => ("快手", "Kuaishou"),
-        "xiaohongshu" => ("小红书", "Xiaohongshu"),
-        "douyin" => ("抖音", "Douyin"),
-        "taobao" => ("淘宝", "Taobao"),
-        "wechat" => ("微信", "WeChat"),
-        "weibo" => ("微博", "Weibo"),
-        "bilibili" => ("哔哩哔哩", "Bilibili"),
-        "" => ("这里", "here"),
-        _ => return id.to_owned(),
-    };
-    language.pick(known.0, known.1).to_owned()
-}
-
-/// A date as a person reads it, Beijing time: `2022-10-28 00:00`.
-fn date(at: Timestamp) -> String {
-    let text = at.to_string();
-    let minutes: String = text.chars().take(16).collect();
-    minutes.replace('T', " ")
-}
-
-/// Why, as a part of a sentence.
-fn because(reason: Reason, language: Language) -> &'static str {
-    let (zh, en) = match reason {
-        Reason::NotYetOpen => ("合作尚未开始", "the cooperation has not begun"),
-        Reason::WindowEnded => ("合作已结束", "the cooperation has ended"),
-        Reason::SurfaceNotCovered => ("这个位置暂不支持跳转", "this spot does not support it"),
-        Reason::ShopTypeNotCovered => ("这类店铺的商品暂不支持跳转", "this sort of shop is not covered"),
-        Reason::LinkKindNotCovered => ("这类链接暂不支持跳转", "this sort of link is not covered"),
-        Reason::CategoryNotCovered => ("这个类目的商品暂不支持跳转", "this category of goods is not covered"),
-        Reason::CreatorNotCovered => ("这条链接不在本次合作范围内", "this link is not part of the cooperation"),
-        Reason::RequirementMissing => ("这条链接缺少合作所需的凭证", "the link lacks a proof the cooperation asks for"),
-        Reason::NotInRollout => {
-            ("跳转正在分批开放，还没轮到这条链接", "it is opening in stages and has not reached this link")
-        }
-        Reason::DeniedByAgreement => {
-            ("平台规则不允许从这里跳转", "the platform's rules do not allow it from this spot")
-        }
-        Reason::KillSwitch => ("跳转已临时关闭", "it is switched off for the moment"),
-        _ => ("两个平台之间目前没有跳转合作", "there is no cooperation between the two at present"),
-    };
-    language.pick(zh, en)
 }
 
 /// What to tell a visitor whose click the policy refused.
@@ -189,43 +95,15 @@ pub fn busy(language: Language) -> Words {
 
 /// A page of words. Every word is escaped.
 pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
-    let id = hop_id.map(|id| {
-        let label = language.pick("编号", "Reference");
-        format!("<p class=\"id\">{label} {}</p>", escape(id))
-    });
-    format!(
-        "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
-         <p>{}</p>\n{}<p>{}</p>\n{}\n</main>\n</body>\n</html>\n",
-        language.tag(),
+    let body = format!(
+        "<h1>{}</h1>\n<p>{}</p>\n{}<p>{}</p>\n{}\n",
+        escape(&words.title),
         escape(&words.why),
         words.also.as_deref().map(|also| format!("<p>{}</p>\n", escape(also))).unwrap_or_default(),
         escape(&words.next),
-        id.unwrap_or_default(),
-        title = escape(&words.title),
-    )
-}
-
-const STYLE: &str = "body{font:17px/1.6 system-ui,-apple-system,\"PingFang SC\",\"Noto Sans SC\",sans-serif;margin:0;\
-background:Canvas;color:CanvasText}main{max-width:34rem;margin:12vh auto;padding:0 1.25rem}\
-h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:12px ui-monospace,monospace;opacity:.6;word-break:break-all;\
-margin-top:2rem}";
-
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
+        reference(hop_id, language),
+    );
+    Frame { language, title: &words.title, head: "", body: &body }.html()
 }
 
 #[cfg(test)]
@@ -233,14 +111,6 @@ mod tests {
     use super::*;
     use crate::click::AlsoTried;
     use crate::config::marketplaces::shipped;
-
-    #[test]
-    fn language_follows_the_visitor_and_defaults_to_chinese() {
-        assert_eq!(Language::choose(""), Language::Zh);
-        assert_eq!(Language::choose("en-US,en;q=0.9,zh;q=0.8"), Language::En);
-        assert_eq!(Language::choose("fr, zh-TW;q=0.9, en;q=0.5"), Language::Zh);
-        assert_eq!(Language::choose("en;q=0, zh;q=0.1"), Language::Zh);
-    }
 
     #[test]
     fn a_refusal_says_why_and_what_still_works() {
