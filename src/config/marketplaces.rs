@@ -248,7 +248,7 @@ fn shape(table: &Table<'_>, item_tags: &[Tag]) -> Shape {
         hosts: texts(table, "hosts"),
         paths: paths(table),
         query: texts(table, "query"),
-        id: table.get("id").and_then(|field| field.table()).map_or(Id::NONE, |table| id(table)),
+        id: table.get("id").map_or(Id::NONE, |field| field.table().map_or(Id::UNREAD, id)),
         tags: tags.unwrap_or_else(|| if kind == LinkKind::Item { item_tags.to_vec() } else { Vec::new() }),
     }
 }
@@ -272,8 +272,7 @@ fn id(table: Table<'_>) -> Id {
     };
     let (min, max) = (bound("min"), bound("max"));
     table.finish();
-    // A form that is not known has been named; an id of any form makes no further fault.
-    let (form, names) = form.map_or((Form::Opaque, None), |form| (form, names));
+    let Some(form) = form else { return Id::UNREAD };
     Id { names: names.unwrap_or(Named::Nothing), form, min: min.unwrap_or(1), max: max.unwrap_or(64) }
 }
 

@@ -81,6 +81,8 @@ pub struct Id {
 }
 
 impl Id {
+    /// One that could not be read: its reader has complained already.
+    pub const UNREAD: Id = Id { names: Named::Nothing, form: Form::Opaque, min: 0, max: 0 };
     /// No id at all.
     pub const NONE: Id = Id { names: Named::Nothing, form: Form::None, min: 0, max: 0 };
 }
