@@ -272,6 +272,7 @@ fn link(dice: &mut Dice, number: usize) -> Link {
         facts: if dice.roll(2) == 0 { vec![Fact { name: "xingtu_order".into(), carried: true }] } else { Vec::new() },
         tags: Vec::new(),
         expires_at: (dice.roll(4) == 0).then(|| hour(5 + dice.roll(50))),
+        share_code: None,
         state: if dice.roll(10) == 0 { LinkState::Disabled } else { LinkState::Active },
         created_at: hour(0),
         revision: 1,

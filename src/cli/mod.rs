@@ -21,6 +21,7 @@ mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod short_links;
 mod terms;
 mod verify;
 mod webhook;

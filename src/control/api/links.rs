@@ -18,6 +18,7 @@ use crate::control::codes::Codes;
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
+use crate::control::identify::identify;
 use crate::control::problem::ApiError;
 use crate::domain::code::Code;
 use crate::domain::link::{Link, LinkState};
@@ -31,7 +32,8 @@ pub(super) async fn create(
     let now = state.clock.now();
     let mut draft = LinkDraft::read(&body);
     draft.creator = caller.creator_of_new(draft.creator.take())?;
-    let new = draft.check(&state.words, now)?;
+    let mut new = draft.check(&state.words, now)?;
+    let found = identify(state.resolver.as_ref(), &mut new).await?;
     let mut codes = Codes::open()?;
     let created = state.catalog.create(vec![new], move || codes.draw()).await?.pop();
     let link = match created {
@@ -41,7 +43,7 @@ pub(super) async fn create(
         Some(Created::NoFreeCode) => return Err(ApiError::NoFreeCode),
         None => return Err(ApiError::Internal("the catalog gave no answer for a new link".to_owned())),
     };
-    let body = answer::issued(state, &state.policies.current(), &link, now);
+    let body = answer::issued(state, &state.policies.current(), &link, now, found);
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     tag(&mut response, &link);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/links/{}", link.code)) {

@@ -13,6 +13,7 @@ mod kuaishou;
 mod pasted;
 mod shape;
 mod share;
+mod short;
 mod table;
 mod taobao;
 mod tmall;
@@ -24,6 +25,7 @@ mod tests;
 pub use fault::UrlFault;
 pub use host::host_is_allowed;
 pub use share::{CodeKind, LONGEST_TEXT, ShareFault, recognise_text};
+pub use short::{home, homes, short_hosts};
 
 use self::host::{Standing, standing};
 use self::pasted::{HTTPS, is_visible};
@@ -89,6 +91,11 @@ fn check_stored(text: &str) -> Result<MarketplaceId, UrlFault> {
         Standing::Forwards => Err(UrlFault::naming(UrlFault::HostForwards, host)),
         Standing::Foreign => Err(UrlFault::naming(UrlFault::HostNotAllowed, host)),
     }
+}
+
+/// Path and query of a destination, neither with its mark.
+fn path_and_query_of(destination: &Destination) -> (&str, &str) {
+    shape::path_and_query(split_host(destination.as_str()).unwrap_or_default().1)
 }
 
 static NOT_VISIBLE: [bool; 256] = {
