@@ -95,6 +95,9 @@ struct Stand {
     stop: Option<Arc<Stop>>,
 }
 
+/// What spots of one platform have in common: how they end, and whether they land on a short link that dies.
+type Alike<'p> = (Option<Ending<'p>>, bool);
+
 /// Which facts of a link can make a difference between one platform, or any, and one marketplace.
 #[derive(Clone, Copy, Default)]
 struct Matters {
@@ -311,7 +314,7 @@ impl Judge {
         };
         let (mut stands, mut refusals) = (Vec::new(), Vec::new());
         for platform in platforms {
-            let mut here: Vec<((Option<Ending<'_>>, bool), Vec<&'static str>)> = Vec::new();
+            let mut here: Vec<(Alike<'_>, Vec<&'static str>)> = Vec::new();
             for surface in &surfaces {
                 let facts: Vec<Facts<'_>> = landings
                     .iter()
