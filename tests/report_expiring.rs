@@ -8,11 +8,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hopgate::config::marketplaces;
 use hopgate::control::keys::Role;
 use hopgate::domain::alternates::Alternate;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::{Fact, Link, LinkState, Placement, facts_text};
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::policy::{
     Agreement, Conditions, Effect, Facts, PolicySet, Rollout, Step, StickTo, Version, decide,
 };
@@ -250,7 +250,7 @@ fn agreement(dice: &mut Dice, number: usize) -> Agreement {
 }
 
 fn alternate(dice: &mut Dice) -> Alternate {
-    let landing = recognise([JD, TMALL][dice.roll(2) as usize]).unwrap();
+    let landing = marketplaces::shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap();
     let category = CATEGORIES.get(dice.roll(3) as usize).map(|name| (*name).into());
     Alternate { landing, shop_type: ShopType::Unknown, category }
 }
@@ -260,7 +260,7 @@ fn link(dice: &mut Dice, number: usize) -> Link {
         |dice: &mut Dice, names: &[&str]| names.get(dice.roll(names.len() as u64 + 1) as usize).map(|n| (*n).into());
     Link {
         code: Code::parse(&format!("link{number:05}")).unwrap(),
-        landing: recognise([JD, TMALL][dice.roll(2) as usize]).unwrap(),
+        landing: marketplaces::shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap(),
         alternates: (0..dice.roll(3)).map(|_| alternate(dice)).collect(),
         shop_type: ShopType::Unknown,
         category: pick(dice, &CATEGORIES),
@@ -380,7 +380,7 @@ fn a_short_link_that_dies_is_an_ending_of_its_own() {
         ..agreement(&mut Dice(1), 0)
     };
     let mut union = link(&mut dice, 1);
-    union.landing = recognise("https://u.jd.com/AbCdEf").unwrap();
+    union.landing = marketplaces::shipped().markets().recognise("https://u.jd.com/AbCdEf").unwrap();
     (union.alternates, union.expires_at, union.state) = (Vec::new(), None, LinkState::Active);
     union.placement = Placement { platform: Some(PlatformId(0)), surface: Some(Surface::Note) };
     let day = |number: u64| hour(24 * number);
@@ -408,7 +408,7 @@ fn a_short_link_that_dies_is_an_ending_of_its_own() {
     assert_eq!(stops(&union, jd(), 1, 90), dies);
     union.expires_at = None;
     // Where an alternate is taken, the short link's death changes nothing.
-    let landing = recognise(TMALL).unwrap();
+    let landing = marketplaces::shipped().markets().recognise(TMALL).unwrap();
     union.alternates = vec![Alternate { landing, shop_type: ShopType::Unknown, category: None }];
     assert_eq!(stops(&union, vec![allow(MarketplaceId::TMALL, Timestamp::MAX)], 1, 90), []);
 }

@@ -9,8 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hopgate::config::resolve::ResolveSettings;
-use hopgate::domain::marketplace::{Landing, recognise};
-use hopgate::domain::vocabulary::{LinkKind, MarketplaceId};
+use std::sync::Arc;
+
+use hopgate::domain::marketplace::Landing;
+use hopgate::domain::vocabulary::{LinkKind, MarketplaceId, Vocabulary};
 use hopgate::resolve::tally::Outcome;
 use hopgate::resolve::{Resolver, Trouble};
 use resolve_support::{Page, Sites, html, to};
@@ -20,11 +22,15 @@ use support::{Client, Gateway};
 const TAOBAO_ITEM: &str = "https://item.taobao.com/item.htm?id=610947572360&ut_sk=1.x";
 const JD_ITEM: &str = "https://item.jd.com/100012043978.html";
 
+fn recognise(url: &str) -> Landing {
+    Vocabulary::default().markets().recognise(url).unwrap()
+}
+
 async fn with(sites: &Sites, short: &str, change: impl FnOnce(&mut ResolveSettings)) -> Result<Landing, Trouble> {
     let mut settings = sites.settings();
     change(&mut settings);
-    let resolver = Resolver::new(settings).unwrap();
-    let short = recognise(short).unwrap();
+    let resolver = Resolver::new(settings, Arc::default()).unwrap();
+    let short = recognise(short);
     assert!(resolver.asks(&short), "{short:?}");
     resolver.resolve(&short).await
 }
@@ -169,8 +175,8 @@ async fn every_bound_holds_and_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_remembered_and_counted() {
     let sites = Sites::start([("m.tb.cn/h.3XyZabC", html(format!("var url = '{TAOBAO_ITEM}'")))]);
-    let resolver = Resolver::new(sites.settings()).unwrap();
-    let short = recognise("https://m.tb.cn/h.3XyZabC").unwrap();
+    let resolver = Resolver::new(sites.settings(), Arc::default()).unwrap();
+    let short = recognise("https://m.tb.cn/h.3XyZabC");
     let first = resolver.resolve(&short).await.unwrap();
     assert_eq!(resolver.resolve(&short).await.unwrap(), first);
     assert_eq!(sites.asked().len(), 1);
@@ -246,7 +252,7 @@ fn the_command_line_resolves_too_and_imports_only_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("hopgate.toml");
     let via: Vec<String> =
-        sites.settings().hosts.iter().map(|host| format!("\"{host}\" = \"{}\"", sites.address)).collect();
+        sites.settings().via.keys().map(|host| format!("\"{host}\" = \"{}\"", sites.address)).collect();
     let text = format!(
         "[server]\ndata_dir = \"data\"\n[policies]\ndir = \"{}\"\n[resolve]\nca = \"{}\"\nvia = {{ {} }}\n",
         support::shipped().display(),

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-pub const HOSTS: [&str; 10] = [
+pub const HOSTS: [&str; 9] = [
     "m.tb.cn",
     "e.tb.cn",
     "tb.cn",
@@ -25,7 +25,6 @@ pub const HOSTS: [&str; 10] = [
     "union-click.jd.com",
     "3.cn",
     "3.jd.hk",
-    "passport.jd.com",
     "item.jd.com",
 ];
 

@@ -1,5 +1,7 @@
 //! The resolver of a gateway, where its settings want one, and what it shows of itself.
 
+use std::sync::Arc;
+
 use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::config::settings::Settings;
@@ -16,7 +18,7 @@ pub fn resolver(settings: &Settings, usually: bool) -> Result<Option<Resolver>, 
     if !settings.resolve.enabled.unwrap_or(usually) {
         return Ok(None);
     }
-    Resolver::new(settings.resolve.clone()).map(Some).map_err(|error| Fault {
+    Resolver::new(settings.resolve.clone(), Arc::new(settings.words.clone())).map(Some).map_err(|error| Fault {
         file: "resolve".to_owned(),
         line: 1,
         field: "ca".to_owned(),

@@ -96,7 +96,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
     let policy = policy::in_force(&settings)?;
     let resolver = resolver(&settings, true).map_err(|fault| CliError::Config(vec![fault]))?;
     let runtime = runtime()?;
-    let identified = runtime.block_on(identify(resolver.as_ref(), &mut new));
+    let identified = runtime.block_on(identify(resolver.as_ref(), &settings.words, &mut new));
     let mut warnings = identified.map_err(|faults| CliError::Usage(told(&faults)))?;
     let mut codes = Codes::open().map_err(CliError::failed)?;
     let created = runtime.block_on(issue(&store, vec![new], move || codes.draw())).map_err(CliError::failed)?;
@@ -111,7 +111,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         }
     };
     let explained = explain(&policy, &settings.words, &Case::of_link(&link), now);
-    warnings.extend(standing(&link, now));
+    warnings.extend(standing(&link, settings.words.markets(), now));
     let short_url = settings.public_url.as_deref().map(|base| format!("{base}/{}", link.code));
     if asked.json {
         let shown = json!({
@@ -186,7 +186,11 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
     // The whole file is checked before anything is stored.
     let (mut lines, mut faults, mut faulty) = (0, Vec::new(), 0);
     let mut short = match asked.resolve {
-        true => Some(Resolver::new(settings.resolve.clone()).map(ShortLinks::new).map_err(CliError::failed)?),
+        true => Some(
+            Resolver::new(settings.resolve.clone(), Arc::new(settings.words.clone()))
+                .map(ShortLinks::new)
+                .map_err(CliError::failed)?,
+        ),
         false => None,
     };
     for_each_line(&asked.file, |number, line| {

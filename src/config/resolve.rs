@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tree::{Field, Table};
-use crate::domain::marketplace::{host_is_allowed, short_hosts};
+use crate::domain::marketplace::Marketplaces;
 
 /// How short links are resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResolveSettings {
     /// Whether they are; `None` leaves it to the command: a gateway that serves does, a demo does not.
     pub enabled: Option<bool>,
-    /// Hosts whose pages are asked what they lead to.
-    pub hosts: Vec<String>,
+    /// Hosts whose pages are asked what they lead to; `None` for all the marketplaces' tables name.
+    pub hosts: Option<Vec<String>>,
     /// The longest one page may take, from the look-up of its host to the end of its answer.
     pub hop_timeout: Duration,
     /// The longest a whole short link may take.
@@ -29,7 +29,7 @@ impl Default for ResolveSettings {
     fn default() -> Self {
         ResolveSettings {
             enabled: None,
-            hosts: short_hosts().into_iter().map(str::to_owned).collect(),
+            hosts: None,
             hop_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(8),
             via: BTreeMap::new(),
@@ -42,12 +42,13 @@ impl Default for ResolveSettings {
 pub(super) fn read(
     table: &Table<'_>,
     base: &Path,
+    markets: &Marketplaces,
     duration: impl Fn(&Field<'_>) -> Option<Duration>,
 ) -> ResolveSettings {
     let mut settings =
         ResolveSettings { enabled: table.get("enabled").and_then(|field| field.boolean()), ..Default::default() };
     if let Some(fields) = table.get("hosts").and_then(|field| field.list()) {
-        settings.hosts = fields.iter().filter_map(|field| field.parse(host)).collect();
+        settings.hosts = Some(fields.iter().filter_map(|field| field.parse(|text| host(text, markets))).collect());
     }
     for (key, target) in [("hop_timeout", &mut settings.hop_timeout), ("timeout", &mut settings.timeout)] {
         if let Some(field) = table.get(key)
@@ -62,7 +63,7 @@ pub(super) fn read(
     }
     if let Some(via) = table.get("via").and_then(|field| field.table()) {
         for (name, field) in via.free_entries() {
-            match host(name) {
+            match host(name, markets) {
                 Ok(name) => {
                     let address = |text: &str| {
                         text.parse::<SocketAddr>()
@@ -79,13 +80,13 @@ pub(super) fn read(
 }
 
 /// A host of a marketplace.
-fn host(text: &str) -> Result<String, String> {
+fn host(text: &str, markets: &Marketplaces) -> Result<String, String> {
     let host = text.trim_end_matches('.').to_ascii_lowercase();
-    match host_is_allowed(&host) {
+    match markets.host_is_allowed(&host) {
         Some(_) => Ok(host),
         None => Err(format!(
             "`{text}` is not a host of a marketplace: only those are asked, such as {}",
-            short_hosts().join(", ")
+            markets.short_hosts().join(", ")
         )),
     }
 }

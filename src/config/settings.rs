@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::marketplaces;
 use super::resolve::{self, ResolveSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
@@ -192,7 +193,7 @@ impl Settings {
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
             resolve: ResolveSettings::default(),
-            words: Vocabulary::default(),
+            words: marketplaces::shipped().clone(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -292,8 +293,10 @@ impl Settings {
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
         }
+        marketplaces(&mut settings.words, section("marketplaces"), base, faults);
+        // The hosts it names are the marketplaces'.
         if let Some(table) = section("resolve") {
-            settings.resolve = resolve::read(&table, base, duration);
+            settings.resolve = resolve::read(&table, base, settings.words.markets(), duration);
             table.finish();
         }
         if let Some(table) = section("vocabulary") {
@@ -355,6 +358,20 @@ fn server(settings: &mut Settings, table: &Table<'_>, base: &Path) {
     }
     if let Some(url) = table.get("public_url").and_then(|field| field.parse(public_url)) {
         settings.public_url = Some(url);
+    }
+}
+
+/// The folder that is named, else the one beside the settings where there is one.
+fn marketplaces(words: &mut Vocabulary, table: Option<Table<'_>>, base: &Path, faults: &Faults) {
+    let usual = base.join("marketplaces");
+    let named = table.as_ref().and_then(|table| table.get("dir")).and_then(|field| field.text());
+    match named {
+        Some(dir) => marketplaces::extend(words, &base.join(dir), faults),
+        None if usual.is_dir() => marketplaces::extend(words, &usual, faults),
+        None => {}
+    }
+    if let Some(table) = table {
+        table.finish();
     }
 }
 
@@ -520,7 +537,7 @@ mod tests {
         )
         .unwrap()
         .resolve;
-        assert_eq!((settings.enabled, settings.hosts), (Some(true), vec!["m.tb.cn".to_owned()]));
+        assert_eq!((settings.enabled, settings.hosts), (Some(true), Some(vec!["m.tb.cn".to_owned()])));
         assert_eq!((settings.hop_timeout, settings.timeout), (Duration::from_millis(500), Duration::from_secs(2)));
         assert_eq!(settings.via["m.tb.cn"], SocketAddr::from(([127, 0, 0, 1], 8443)));
         assert_eq!(settings.ca.as_deref(), Some(Path::new("base/ca.pem")));

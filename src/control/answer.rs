@@ -114,7 +114,7 @@ fn issued_as(state: &ControlState, link: &Link, explained: &Explained, at: Times
         decision: explained.brief(),
         identifiable: link.landing.link_kind != LinkKind::Unknown,
         share_code: link.share_code.as_deref().map(str::to_owned),
-        warnings: standing(link, at),
+        warnings: standing(link, state.words.markets(), at),
     }
 }
 
@@ -158,7 +158,7 @@ pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp
         facts: link.facts.iter().map(|fact| (fact.name.clone(), fact.carried)).collect(),
         tags: link.tags.clone(),
         expires_at: link.expires_at,
-        short_link_dies_at: link.short_link_dies(),
+        short_link_dies_at: link.short_link_dies(state.words.markets()),
         created_at: link.created_at,
         revision: link.revision,
     }

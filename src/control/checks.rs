@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fields::FieldFault;
 use crate::domain::link::{Fact, LONGEST_SHARE_CODE};
-use crate::domain::marketplace::{CodeKind, Landing, ShareFault, home, homes, recognise_text};
+use crate::domain::marketplace::{CodeKind, Landing, ShareFault};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -149,7 +149,7 @@ impl<'w> Checks<'w> {
 
     /// One address, alone or in a whole share text.
     pub(super) fn url(&mut self, text: &str) -> Option<Landing> {
-        match recognise_text(text) {
+        match self.words.markets().recognise_text(text) {
             Ok(landing) => Some(landing),
             Err(fault) => {
                 self.fault("url", text, fault.code(), fault.to_string());
@@ -167,7 +167,7 @@ impl Checks<'_> {
             Some(name) => Some(self.marketplace("marketplace", name)?),
             None => None,
         };
-        let kind = match recognise_text(text) {
+        let kind = match self.words.markets().recognise_text(text) {
             Err(ShareFault::UnidentifiableCode(kind)) => kind,
             Err(fault) => {
                 self.fault("url", text, fault.code(), fault.to_string());
@@ -211,10 +211,12 @@ impl Checks<'_> {
             self.fault("marketplace", "", "unidentifiable_code", problem);
             return None;
         };
-        match home(whose) {
+        match self.words.markets().home(whose) {
             Some(landing) => Some(Pasted { landing, share_code: Some(code.into()) }),
             None => {
-                let known: Vec<&str> = homes().map(|id| self.words().marketplace_name(id)).collect();
+                let words = self.words;
+                let all = words.markets().all().filter(|(_, table)| table.home.is_some());
+                let known: Vec<&str> = all.map(|(_, table)| &*table.id).collect();
                 let problem =
                     format!("has no front page to send a code's visitors to: use one of {}", known.join(", "));
                 self.fault("marketplace", marketplace.unwrap_or_default(), "no_codes", problem);

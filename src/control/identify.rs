@@ -6,20 +6,25 @@ use tokio::task::JoinSet;
 use super::fields::FieldFault;
 use super::warnings::Warning;
 use crate::catalog::NewLink;
-use crate::domain::marketplace::{Landing, short_hosts};
+use crate::domain::marketplace::Landing;
+use crate::domain::vocabulary::Vocabulary;
 use crate::resolve::{Resolver, Trouble};
 
 /// Asks the short links of `new` what they lead to, all at the same time, and takes what they are found to be.
 ///
 /// # Errors
 /// Those that lead off the list of marketplaces.
-pub async fn identify(resolver: Option<&Resolver>, new: &mut NewLink) -> Result<Vec<Warning>, Vec<FieldFault>> {
+pub async fn identify(
+    resolver: Option<&Resolver>,
+    words: &Vocabulary,
+    new: &mut NewLink,
+) -> Result<Vec<Warning>, Vec<FieldFault>> {
     let others = new.alternates.iter_mut().map(|alternate| &mut alternate.landing);
     let mut landings: Vec<(String, &mut Landing)> = vec![("url".to_owned(), &mut new.landing)];
     landings.extend(others.enumerate().map(|(place, landing)| (format!("alternates[{place}].url"), landing)));
     let (mut warnings, mut faults) = (Vec::new(), Vec::new());
     let Some(resolver) = resolver else {
-        let unasked = landings.iter().filter(|(_, landing)| landing.is_short(&short_hosts()));
+        let unasked = landings.iter().filter(|(_, landing)| words.markets().is_short(landing, None));
         warnings.extend(unasked.map(|(field, _)| warning(field, "off", "resolving short links is switched off")));
         return Ok(warnings);
     };

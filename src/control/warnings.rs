@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::link::Link;
-use crate::domain::marketplace::Landing;
+use crate::domain::marketplace::{Landing, Marketplaces};
 use crate::domain::time::Timestamp;
 
 /// Something to know of a link.
@@ -20,7 +20,7 @@ pub struct Warning {
 }
 
 /// What is to be known of a stored link as it is, at `now`.
-pub fn standing(link: &Link, now: Timestamp) -> Vec<Warning> {
+pub fn standing(link: &Link, markets: &Marketplaces, now: Timestamp) -> Vec<Warning> {
     let url = || "url".to_owned();
     let mut warnings = Vec::new();
     if link.share_code.is_some() {
@@ -33,7 +33,7 @@ pub fn standing(link: &Link, now: Timestamp) -> Vec<Warning> {
             at: None,
         });
     }
-    if let Some(dies) = link.short_link_dies() {
+    if let Some(dies) = link.short_link_dies(markets) {
         let (code, when) = match dies > now {
             true => ("short_link_dies", "dies"),
             false => ("short_link_expired", "has died"),
@@ -49,7 +49,7 @@ pub fn standing(link: &Link, now: Timestamp) -> Vec<Warning> {
             at: Some(dies),
         });
     }
-    let dying = |landing: &Landing| landing.short_life().is_some();
+    let dying = |landing: &Landing| markets.short_life(landing).is_some();
     for (place, _) in link.alternates.iter().enumerate().filter(|(_, alternate)| dying(&alternate.landing)) {
         warnings.push(Warning {
             code: "short_link_dies".to_owned(),

@@ -3,7 +3,7 @@
 
 use super::alternates::{Alternate, Alternates};
 use super::code::Code;
-use super::marketplace::Landing;
+use super::marketplace::{Landing, Marketplaces};
 use super::time::Timestamp;
 use super::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
 
@@ -97,8 +97,8 @@ pub struct Link {
 impl Link {
     /// When the marketplace lets the link's own short link die, counted from when it was stored, as its issue is not known;
     /// `None` for others, and where the link itself ends before.
-    pub fn short_link_dies(&self) -> Option<Timestamp> {
-        let dies = self.landing.short_life()?.after(self.created_at);
+    pub fn short_link_dies(&self, markets: &Marketplaces) -> Option<Timestamp> {
+        let dies = markets.short_life(&self.landing)?.after(self.created_at);
         (self.share_code.is_none() && self.expires_at.is_none_or(|end| dies < end)).then_some(dies)
     }
 }

@@ -196,7 +196,7 @@ impl Judge {
     /// already is told too.
     fn stop(&self, stand: &Stand, link: &Link) -> Option<Arc<Stop>> {
         let stop = stand.stop.as_ref();
-        if let Some(dies) = link.short_link_dies().filter(|_| stand.dying)
+        if let Some(dies) = link.short_link_dies(self.words.markets()).filter(|_| stand.dying)
             && stop.is_none_or(|stop| stop.until >= dies)
         {
             return (dies <= self.horizon).then(|| Arc::new(self.dying(stand, dies)));
@@ -273,7 +273,7 @@ impl Judge {
         self.key.clear();
         self.key.push(platform.map_or(u8::MAX, |id| id.0));
         self.key.push(link.placement.surface.map_or(u8::MAX, |surface| surface as u8));
-        self.key.push(u8::from(link.landing.short_life().is_some()));
+        self.key.push(u8::from(self.words.markets().short_life(&link.landing).is_some()));
         let mut any = Matters::default();
         for landing in landings {
             let Judge { policy, matters, at, .. } = self;
@@ -337,7 +337,7 @@ impl Judge {
                     Fate::Refused { refusal, again } => refusals.push((platform, refusal, again)),
                     Fate::Works { takes, ends } => {
                         let name = surface.map_or("unknown", Surface::as_str);
-                        let alike = (ends, takes == 0 && link.landing.short_life().is_some());
+                        let alike = (ends, takes == 0 && self.words.markets().short_life(&link.landing).is_some());
                         match here.iter_mut().find(|(known, _)| *known == alike) {
                             Some((_, names)) => names.push(name),
                             None => here.push((alike, vec![name])),

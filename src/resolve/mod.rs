@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::config::resolve::ResolveSettings;
-use crate::domain::marketplace::{Destination, Landing, UrlFault, recognise};
+use crate::domain::marketplace::{Destination, Landing, Marketplaces, UrlFault};
+use crate::domain::vocabulary::Vocabulary;
 use crate::outbound::{RootsError, Tls};
 use tally::{Outcome, Tally};
 
@@ -95,6 +96,7 @@ pub struct Resolver(Arc<Inner>);
 
 struct Inner {
     settings: ResolveSettings,
+    words: Arc<Vocabulary>,
     tls: Tls,
     turns: Semaphore,
     remembered: Mutex<HashMap<Box<str>, (Instant, Landing)>>,
@@ -106,10 +108,11 @@ impl Resolver {
     ///
     /// # Errors
     /// [`RootsError`].
-    pub fn new(settings: ResolveSettings) -> Result<Self, RootsError> {
+    pub fn new(settings: ResolveSettings, words: Arc<Vocabulary>) -> Result<Self, RootsError> {
         let tls = Tls::new(settings.ca.as_deref())?;
         Ok(Resolver(Arc::new(Inner {
             settings,
+            words,
             tls,
             turns: Semaphore::new(AT_ONCE),
             remembered: Mutex::default(),
@@ -124,7 +127,7 @@ impl Resolver {
 
     /// Whether a landing is a short link that can be asked what it leads to.
     pub fn asks(&self, landing: &Landing) -> bool {
-        landing.is_short(&self.0.settings.hosts)
+        self.0.asks(landing)
     }
 
     /// What a short link leads to.
@@ -162,6 +165,10 @@ impl Resolver {
 }
 
 impl Inner {
+    fn asks(&self, landing: &Landing) -> bool {
+        self.words.markets().is_short(landing, self.settings.hosts.as_deref())
+    }
+
     async fn walk(&self, short: &Landing) -> Result<Landing, Trouble> {
         let mut here = short.clone();
         let mut seen = Vec::with_capacity(usize::from(MOST_HOPS));
@@ -169,8 +176,9 @@ impl Inner {
             seen.push(here.destination.clone());
             let via = self.settings.via.get(here.destination.host()).copied();
             let said = ask::ask(&self.tls, via, &here.destination, self.settings.hop_timeout).await?;
-            let next = target(&said, &here.destination).map_err(|fault| Trouble::OffList { hop, fault })?;
-            if !next.is_short(&self.settings.hosts) {
+            let next = target(&said, &here.destination, self.words.markets())
+                .map_err(|fault| Trouble::OffList { hop, fault })?;
+            if !self.asks(&next) {
                 return Ok(next);
             }
             if seen.contains(&next.destination) {
@@ -204,12 +212,12 @@ const GOES_BACK: [&str; 6] = ["returnurl", "return_url", "redirecturl", "tpl_red
 
 /// Where a page leads, by what it says: read by the strict rules of pasted links. A login page stands for the address it
 /// goes back to.
-fn target(said: &str, here: &Destination) -> Result<Landing, UrlFault> {
+fn target(said: &str, here: &Destination, markets: &Marketplaces) -> Result<Landing, UrlFault> {
     let mut said = said.trim().to_owned();
     let mut logins = 0;
     loop {
         let absolute = absolute(&said, here)?;
-        match recognise(&absolute) {
+        match markets.recognise(&absolute) {
             // A login page may go back to another.
             Err(fault @ UrlFault::HostForwards(_)) if logins < 3 => {
                 logins += 1;
@@ -252,8 +260,11 @@ mod tests {
     use super::*;
 
     fn read(said: &str) -> Result<String, &'static str> {
-        let here = recognise("https://u.jd.com/AbCdEf?x=1").unwrap().destination;
-        target(said, &here).map(|landing| landing.destination.as_str().to_owned()).map_err(|fault| fault.code())
+        let markets = crate::config::marketplaces::shipped().markets();
+        let here = markets.recognise("https://u.jd.com/AbCdEf?x=1").unwrap().destination;
+        target(said, &here, markets)
+            .map(|landing| landing.destination.as_str().to_owned())
+            .map_err(|fault| fault.code())
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) async fn create(
     let mut draft = LinkDraft::read(&body);
     draft.creator = caller.creator_of_new(draft.creator.take())?;
     let mut new = draft.check(&state.words, now)?;
-    let found = identify(state.resolver.as_ref(), &mut new).await?;
+    let found = identify(state.resolver.as_ref(), &state.words, &mut new).await?;
     let mut codes = Codes::open()?;
     let created = state.catalog.create(vec![new], move || codes.draw()).await?.pop();
     let link = match created {
@@ -126,7 +126,8 @@ impl Api {
         let link = self.link(code).await?;
         caller.may_see(&link, &self.state.words)?;
         // Nothing changes a link's own landing, so this holds during the change too.
-        let repeated = change.alternates.as_deref().map(|alternates| repeat_own(alternates, &link.landing));
+        let markets = self.state.words.markets();
+        let repeated = change.alternates.as_deref().map(|alternates| repeat_own(alternates, &link.landing, markets));
         if let Some(faults) = repeated.filter(|faults| !faults.is_empty()) {
             return Err(faults.into());
         }

@@ -117,6 +117,7 @@ mod tests {
             reason: Reason::WindowEnded,
             platform: "kuaishou".into(),
             marketplace: "jd".into(),
+            marketplace_names: crate::config::marketplaces::shipped().people_call("jd"),
             agreement: None,
             opens_at: None,
             ended_at: Some("2022-12-01".parse().unwrap()),
@@ -130,7 +131,12 @@ mod tests {
         assert!(refusal(&refused, Language::En).why.contains("ended on 2022-12-01 00:00 (Beijing time)"));
         assert!(!page.contains("也试过"));
 
-        let other = |marketplace: &str, reason| AlsoTried { alternate: 1, marketplace: marketplace.into(), reason };
+        let other = |marketplace: &str, reason| AlsoTried {
+            alternate: 1,
+            marketplace: marketplace.into(),
+            marketplace_names: crate::config::marketplaces::shipped().people_call(marketplace),
+            reason,
+        };
         let also_tried = vec![other("tmall", Reason::ShopTypeNotCovered), other("youzan", Reason::NoAgreement)];
         let refused = Refused { also_tried, ..refused };
         let page = html(&refusal(&refused, Language::Zh), None, Language::Zh);
