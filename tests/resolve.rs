@@ -191,10 +191,14 @@ fn gateway(sites: &Sites) -> Gateway {
 }
 
 fn post(gateway: &Gateway, body: &Value) -> (u16, Value) {
+    send(gateway, "POST", "/v1/links", body)
+}
+
+fn send(gateway: &Gateway, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let key = std::fs::read_to_string(gateway.folder.path().join("data/admin.key")).unwrap();
     let mut control = Client::connect(gateway.app().addresses().control);
     let body = body.to_string();
-    let head = "POST /v1/links HTTP/1.1\r\nHost: x";
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x");
     let (key, length) = (key.trim(), body.len());
     let request = format!("{head}\r\nAuthorization: Bearer {key}\r\nContent-Length: {length}\r\n\r\n{body}");
     control.send(request.as_bytes()).unwrap();
@@ -235,11 +239,18 @@ fn a_share_text_is_known_by_its_goods_and_lands_on_what_was_pasted() {
     assert_eq!(gateway.get("/unasked").status, 403);
     assert_eq!(sites.asked().len(), asked, "a click asks nobody");
 
+    let patch = json!({"alternates": ["https://u.jd.com/Evil"]});
+    let (status, refused) = send(&gateway, "PATCH", "/v1/links/from-text", &patch);
+    assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("alternates[0].url")), "{refused}");
+    let patch = json!({"alternates": ["https://u.jd.com/AbCdEf"]});
+    let (status, changed) = send(&gateway, "PATCH", "/v1/links/unasked", &patch);
+    assert_eq!((status, &changed["alternates"][0]["landing"]["item_id"]), (200, &json!("100012043978")), "{changed}");
+
     let metrics = Client::connect(gateway.app().addresses().ops).get("/metrics").body;
-    for line in ["hopgate_resolve_total{result=\"resolved\"} 2", "hopgate_resolve_total{result=\"off_list\"} 1"] {
+    for line in ["hopgate_resolve_total{result=\"resolved\"} 2", "hopgate_resolve_total{result=\"off_list\"} 2"] {
         assert!(metrics.contains(line), "{line} not in\n{metrics}");
     }
-    assert!(metrics.contains("hopgate_resolve_seconds_count 4"), "{metrics}");
+    assert!(metrics.contains("hopgate_resolve_seconds_count 5"), "{metrics}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use super::fields::FieldFault;
 use super::warnings::Warning;
 use crate::catalog::NewLink;
+use crate::domain::alternates::Alternate;
 use crate::domain::marketplace::Landing;
 use crate::domain::vocabulary::Vocabulary;
 use crate::resolve::{Resolver, Trouble};
@@ -19,9 +20,33 @@ pub async fn identify(
     words: &Vocabulary,
     new: &mut NewLink,
 ) -> Result<Vec<Warning>, Vec<FieldFault>> {
-    let others = new.alternates.iter_mut().map(|alternate| &mut alternate.landing);
-    let mut landings: Vec<(String, &mut Landing)> = vec![("url".to_owned(), &mut new.landing)];
-    landings.extend(others.enumerate().map(|(place, landing)| (format!("alternates[{place}].url"), landing)));
+    let mut landings = vec![("url".to_owned(), &mut new.landing)];
+    landings.extend(others(&mut new.alternates));
+    all(resolver, words, landings).await
+}
+
+/// The same for alternates that a link is given later.
+///
+/// # Errors
+/// Those that lead off the list of marketplaces.
+pub async fn identify_alternates(
+    resolver: Option<&Resolver>,
+    words: &Vocabulary,
+    alternates: &mut [Alternate],
+) -> Result<Vec<Warning>, Vec<FieldFault>> {
+    all(resolver, words, others(alternates).collect()).await
+}
+
+fn others(alternates: &mut [Alternate]) -> impl Iterator<Item = (String, &mut Landing)> {
+    let landings = alternates.iter_mut().map(|alternate| &mut alternate.landing);
+    landings.enumerate().map(|(place, landing)| (format!("alternates[{place}].url"), landing))
+}
+
+async fn all(
+    resolver: Option<&Resolver>,
+    words: &Vocabulary,
+    mut landings: Vec<(String, &mut Landing)>,
+) -> Result<Vec<Warning>, Vec<FieldFault>> {
     let (mut warnings, mut faults) = (Vec::new(), Vec::new());
     let Some(resolver) = resolver else {
         let unasked = landings.iter().filter(|(_, landing)| words.markets().is_short(landing, None));
