@@ -69,6 +69,7 @@ fn full() -> Link {
     link.alternates =
         vec![alternate("https://detail.tmall.com/item.htm?id=610947572360&skuId=4344210834141"), alternate(JD)];
     link.alternates[0].category = Some("美妆/\"口红\"".into());
+    link.share_code = Some("8.0:/￥AbCdEf12345￥ 淘宝'\n🧣".into());
     link
 }
 

@@ -114,6 +114,7 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            resolver: None,
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),

@@ -6,6 +6,7 @@
 
 mod notify;
 mod observe;
+pub mod resolve;
 mod upkeep;
 
 use std::fs;
@@ -223,6 +224,7 @@ impl App {
         };
 
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
 
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
@@ -300,6 +302,7 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
             },
         );
 
@@ -313,6 +316,7 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            resolver,
             clock: clock.clone(),
             words,
             click_key,

@@ -281,9 +281,13 @@ pub struct LinkCreate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: Place,
-    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu; or a whole share text with one.
+    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu; or a whole share text with one; or a share code
+    /// (口令) alone.
     #[arg(long)]
     pub url: String,
+    /// Whose code it is, for a code alone that does not tell.
+    #[arg(long)]
+    pub marketplace: Option<String>,
     /// Bind it to a platform.
     #[arg(long)]
     pub platform: Option<String>,
@@ -329,6 +333,9 @@ pub struct LinkImport {
     /// The file's format.
     #[arg(long, value_enum, default_value_t = ImportFormat::Ndjson)]
     pub format: ImportFormat,
+    /// Ask short links what they lead to, as `link create` does.
+    #[arg(long)]
+    pub resolve: bool,
     /// One link a line: the fields of `POST /v1/links`, with `code` as another name of `slug`.
     pub file: PathBuf,
 }

@@ -21,6 +21,7 @@ mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod short_links;
 mod terms;
 mod verify;
 mod webhook;
@@ -175,6 +176,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     faults.extend(check_webhooks(&settings)?);
+    faults.extend(crate::app::resolve::resolver(&settings, true).err());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         let marketplaces = settings.words.markets().all().count();

@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use super::tree::{Faults, Field, Node, Table, Value, from_toml};
 use crate::domain::marketplace::TableFault;
 use crate::domain::marketplace::app::{App, Carrier, InApp, MiniProgram};
-use crate::domain::marketplace::table::{Form, Id, Marketplace, Named, Names, Shape, Tag};
+use crate::domain::marketplace::table::{Form, Id, Marketplace, Named, Names, Shape, ShortLinks, Tag};
+use crate::domain::span::Span;
 use crate::domain::vocabulary::{LinkKind, ShopType, Vocabulary};
 
 /// A file that is built in, by its name.
@@ -206,6 +207,8 @@ fn read(name: &str, text: &str, faults: &Faults) -> Option<File> {
         shapes,
         variant: texts(&root, "variant"),
         noise: texts(&root, "noise"),
+        home: optional(&root, "home"),
+        short_links: list(&root, "short_links").iter().filter_map(short_links).collect(),
         app: root.get("app").and_then(|field| field.table()).map(|table| app(table)).unwrap_or_default(),
     };
     root.finish();
@@ -227,6 +230,14 @@ fn list<'n>(table: &Table<'n>, key: &'static str) -> Vec<Field<'n>> {
 /// A list of texts; one that is none keeps its place as an empty text.
 fn texts<T: for<'t> From<&'t str>>(table: &Table<'_>, key: &'static str) -> Vec<T> {
     list(table, key).iter().map(|field| field.text().unwrap_or_default().into()).collect()
+}
+
+fn short_links(field: &Field<'_>) -> Option<ShortLinks> {
+    let table = field.table()?;
+    let (host, path) = (required(&table, "host"), required(&table, "path"));
+    let lives = table.get("lives").and_then(|field| field.parse(|text| text.parse::<Span>()));
+    table.finish();
+    Some(ShortLinks { host, path, lives })
 }
 
 fn tags(field: &Field<'_>) -> Vec<Tag> {

@@ -2,6 +2,7 @@
 
 pub mod looks;
 pub mod marketplaces;
+pub mod resolve;
 pub mod settings;
 pub mod tree;
 pub mod webhooks;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::marketplaces;
+use super::resolve::{self, ResolveSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -144,6 +145,8 @@ pub struct Settings {
     pub warn_ahead: Span,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Asking short links what they lead to, when a link is made.
+    pub resolve: ResolveSettings,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
     /// Log lines.
@@ -189,6 +192,7 @@ impl Settings {
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
+            resolve: ResolveSettings::default(),
             words: marketplaces::shipped().clone(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
@@ -290,6 +294,11 @@ impl Settings {
             settings.webhooks = webhooks::read(&field, base);
         }
         marketplaces(&mut settings.words, section("marketplaces"), base, faults);
+        // The hosts it names are the marketplaces'.
+        if let Some(table) = section("resolve") {
+            settings.resolve = resolve::read(&table, base, settings.words.markets(), duration);
+            table.finish();
+        }
         if let Some(table) = section("vocabulary") {
             let words = &mut settings.words;
             for field in table.get("platforms").and_then(|field| field.list()).unwrap_or_default() {
@@ -515,6 +524,36 @@ mod tests {
             "did you mean `allow_private`?",
             "webhooks[3].name: `a` is the name of another",
             "reports.warn_ahead: `soon`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn resolving_is_read_whole_with_every_fault() {
+        let settings = read(
+            "[resolve]\nenabled = true\nhosts = [\"M.tb.cn\"]\nhop_timeout = \"500ms\"\ntimeout = \"2s\"\nca = \"ca.pem\"\n\
+             via = { \"m.tb.cn\" = \"127.0.0.1:8443\" }\n",
+        )
+        .unwrap()
+        .resolve;
+        assert_eq!((settings.enabled, settings.hosts), (Some(true), Some(vec!["m.tb.cn".to_owned()])));
+        assert_eq!((settings.hop_timeout, settings.timeout), (Duration::from_millis(500), Duration::from_secs(2)));
+        assert_eq!(settings.via["m.tb.cn"], SocketAddr::from(([127, 0, 0, 1], 8443)));
+        assert_eq!(settings.ca.as_deref(), Some(Path::new("base/ca.pem")));
+        let faults = read(
+            "[resolve]\nenable = true\nhosts = [\"evil.test\", \"passport.jd.com\"]\ntimeout = \"2m\"\n\
+             via = { \"m.tb.cn\" = \"here\", \"evil.test\" = \"127.0.0.1:1\" }\n",
+        )
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 6, "{all}");
+        for part in [
+            "did you mean `enabled`?",
+            "hosts[1]: `passport.jd.com`",
+            "over 60s",
+            "`here` is not an address",
+            "`evil.test`",
         ] {
             assert!(all.contains(part), "{part} not in\n{all}");
         }

@@ -6,6 +6,7 @@
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
 //! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`], [`terms`]: what is asked for,
 //!   checked without HTTP, for the command line as well;
+//! - [`identify`], [`warnings`]: what short links lead to, and what whoever makes a link should know of it;
 //! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
@@ -25,6 +26,7 @@ pub mod decision;
 pub mod draft;
 pub mod fields;
 pub mod guard;
+pub mod identify;
 pub mod keys;
 pub mod kill;
 pub mod landings;
@@ -32,6 +34,7 @@ pub mod ops;
 pub mod policy;
 pub mod problem;
 pub mod terms;
+pub mod warnings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +51,7 @@ use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
 use crate::policies::store::PolicyStore;
+use crate::resolve::Resolver;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -67,6 +71,8 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// Asks short links what they lead to, where that is wanted.
+    pub resolver: Option<Resolver>,
     /// Time.
     pub clock: Clock,
     /// Names.

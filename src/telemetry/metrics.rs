@@ -198,22 +198,10 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             }
         }
     }
-    let mut histogram = Histogram::default();
-    let mut buckets = Vec::new();
-    let mut total = 0;
-    for (place, bound) in LATENCY_BOUNDS.iter().enumerate() {
-        total += sum(&|worker| worker.latency[place].load(Ordering::Relaxed));
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(total);
-        buckets.push(bucket);
-    }
-    total += sum(&|worker| worker.latency[LATENCY_BOUNDS.len()].load(Ordering::Relaxed));
-    histogram.set_bucket(buckets);
-    histogram.set_sample_count(total);
-    histogram.set_sample_sum(sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9);
-    let mut latency = Metric::default();
-    latency.set_histogram(histogram);
+    let counts: [u64; LATENCY_BOUNDS.len() + 1] =
+        std::array::from_fn(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed)));
+    let seconds = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9;
+    let latency = histogram(&LATENCY_BOUNDS, &counts, seconds);
 
     let shed = Shed::ALL
         .iter()
@@ -272,6 +260,25 @@ pub fn counter(value: f64, labels: &[(&str, String)]) -> Metric {
     counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
+    metric
+}
+
+/// One histogram: the upper bounds of its buckets, what fell into each (one more than there are bounds) and the sum of all.
+pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> Metric {
+    let mut histogram = Histogram::default();
+    let mut total = 0;
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        bucket
+    });
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(sum);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
     metric
 }
 

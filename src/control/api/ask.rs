@@ -126,6 +126,7 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            resolver: None,
             clock: Clock::System,
             words,
             click_key: ClickKey::new(&[1; 16]),

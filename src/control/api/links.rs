@@ -18,7 +18,9 @@ use crate::control::codes::Codes;
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
+use crate::control::identify::{identify, identify_alternates};
 use crate::control::problem::ApiError;
+use crate::control::warnings::Warning;
 use crate::domain::code::Code;
 use crate::domain::link::{Link, LinkState};
 
@@ -31,7 +33,8 @@ pub(super) async fn create(
     let now = state.clock.now();
     let mut draft = LinkDraft::read(&body);
     draft.creator = caller.creator_of_new(draft.creator.take())?;
-    let new = draft.check(&state.words, now)?;
+    let mut new = draft.check(&state.words, now)?;
+    let found = identify(state.resolver.as_ref(), &state.words, &mut new).await?;
     let mut codes = Codes::open()?;
     let created = state.catalog.create(vec![new], move || codes.draw()).await?.pop();
     let link = match created {
@@ -41,7 +44,7 @@ pub(super) async fn create(
         Some(Created::NoFreeCode) => return Err(ApiError::NoFreeCode),
         None => return Err(ApiError::Internal("the catalog gave no answer for a new link".to_owned())),
     };
-    let body = answer::issued(state, &state.policies.current(), &link, now);
+    let body = answer::issued(state, &state.policies.current(), &link, now, found);
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     tag(&mut response, &link);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/links/{}", link.code)) {
@@ -57,7 +60,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let link = api.link(&code).await?;
     caller.may_see(&link, &api.state.words)?;
-    Ok(whole(&api, &link))
+    Ok(whole(&api, &link, Vec::new()))
 }
 
 pub(super) async fn list(
@@ -88,8 +91,8 @@ pub(super) async fn change(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let change = change::read(&body, &api.state.words, api.state.clock.now())?;
-    let link = api.update(&caller, &code, &headers, change).await?;
-    Ok(whole(&api, &link))
+    let (link, found) = api.update(&caller, &code, &headers, change).await?;
+    Ok(whole(&api, &link, found))
 }
 
 pub(super) async fn disable(
@@ -118,8 +121,8 @@ impl Api {
         caller: &Caller,
         code: &str,
         headers: &HeaderMap,
-        change: LinkChange,
-    ) -> Result<Box<Link>, ApiError> {
+        mut change: LinkChange,
+    ) -> Result<(Box<Link>, Vec<Warning>), ApiError> {
         let expected = if_match(headers)?;
         let link = self.link(code).await?;
         caller.may_see(&link, &self.state.words)?;
@@ -129,17 +132,24 @@ impl Api {
         if let Some(faults) = repeated.filter(|faults| !faults.is_empty()) {
             return Err(faults.into());
         }
+        let found = match &mut change.alternates {
+            Some(alternates) => {
+                identify_alternates(self.state.resolver.as_ref(), &self.state.words, alternates).await?
+            }
+            None => Vec::new(),
+        };
         match self.state.catalog.update(code, expected, change).await? {
-            UpdateOutcome::Updated(link) => Ok(link),
+            UpdateOutcome::Updated(link) => Ok((link, found)),
             UpdateOutcome::Stale { current } => Err(ApiError::Stale(current)),
             UpdateOutcome::NotFound => Err(ApiError::UnknownLink),
         }
     }
 }
 
-fn whole(api: &Api, link: &Link) -> Response {
+fn whole(api: &Api, link: &Link, found: Vec<Warning>) -> Response {
     let state = &api.state;
-    let view = answer::link(state, &state.policies.current(), link, state.clock.now());
+    let mut view = answer::link(state, &state.policies.current(), link, state.clock.now());
+    view.issued.warnings.splice(0..0, found);
     let mut response = Json(view).into_response();
     tag(&mut response, link);
     response

@@ -56,6 +56,10 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
         for (n, shape) in table.shapes.iter().enumerate() {
             self::shape(n, shape, &table.domains, &mut faults);
         }
+        if let Some(home) = &table.home {
+            web_prefix("home", home, &table.domains, &mut faults);
+        }
+        short_links(table, &mut faults);
         app(&table.app, &table.domains, &mut faults);
     }
     found
@@ -229,6 +233,25 @@ fn id(n: usize, shape: &Shape, faults: &mut Faults<'_>) {
     }
     if shop_beside && matches!(shape.id.names, Named::Shop | Named::Seller) {
         faults.add(&field, "names the shop, and so does {shop}: keep one of the two");
+    }
+}
+
+fn short_links(table: &Marketplace, faults: &mut Faults<'_>) {
+    for (n, short) in table.short_links.iter().enumerate() {
+        let (host, path) = (&short.host, &short.path);
+        let own =
+            in_domains(host, &table.domains) && host.split('.').all(|label| is_label(label) && !is_forwarding(label));
+        if !host.is_empty() && !own {
+            let problem = "is not a host below one of the marketplace's own `domains`, or a login page";
+            faults.add(format!("short_links[{n}].host"), format!("`{host}` {problem}"));
+        }
+        if !path.is_empty() && !(path.starts_with('/') && is_plain(path) && !path.contains(['?', '#'])) {
+            let problem = "is not how a path begins: write / and what follows, without a query";
+            faults.add(format!("short_links[{n}].path"), format!("`{path}` {problem}"));
+        }
+        if table.short_links[..n].iter().any(|known| known.host == *host && known.path == *path && !path.is_empty()) {
+            faults.add(format!("short_links[{n}]"), "is there twice: keep one");
+        }
     }
 }
 
