@@ -6,6 +6,7 @@
 //! parsers read the emitted text alike. A whole share text goes through [`recognise_text`], which finds its one URL
 //! (`share`) and hands it there. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
 
+pub mod app;
 mod fault;
 mod host;
 mod jd;
