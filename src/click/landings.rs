@@ -1,6 +1,7 @@
 //! The landing matrix in force, swapped whole and never replaced by a bad one; and what of a permitted click needs more than
 //! a redirect. Never decides whether a click is allowed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +32,14 @@ impl Landings {
     pub fn open(file: MatrixFile, words: &Vocabulary) -> Result<Self, Vec<Fault>> {
         let current = ArcSwap::from_pointee(load(&file, words)?);
         Ok(Landings { file, current, failures: AtomicU64::new(0) })
+    }
+
+    /// The matrix that comes with the product.
+    ///
+    /// # Errors
+    /// Every fault of it, where the vocabulary lacks a marketplace it names.
+    pub fn shipped(words: &Vocabulary) -> Result<Self, Vec<Fault>> {
+        Landings::open(MatrixFile { path: PathBuf::new(), named: false }, words)
     }
 
     /// Reads the matrix again; whether another one is in force now. One with a fault changes nothing and is counted.

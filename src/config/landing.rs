@@ -123,9 +123,8 @@ mod tests {
     fn the_shipped_matrix_is_what_the_contract_says() {
         let words = Vocabulary::default();
         let matrix = shipped(&words).unwrap();
-        let way = |mode, app, os, name| {
-            matrix.way(mode, Host::parse(app).unwrap(), os, words.marketplace(name).unwrap())
-        };
+        let way =
+            |mode, app, os, name| matrix.way(mode, Host::parse(app).unwrap(), os, words.marketplace(name).unwrap());
         use LandingMode::{App, Content, InApp, MiniProgram, Proxy, Web};
         for (mode, app, os, marketplace, expected) in [
             (App, "browser", Os::Ios, "taobao", Way::UniversalLink),
