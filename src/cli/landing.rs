@@ -12,7 +12,7 @@ use crate::control::decision::{Aim, LandingView};
 use crate::control::sent::{device, sent};
 use crate::domain::device::Os;
 use crate::domain::landing::matrix::{Host, Matrix};
-use crate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Vocabulary};
+use crate::domain::vocabulary::{LandingMode, ShopType, Vocabulary};
 
 /// Runs the command.
 pub fn run(asked: Landing) -> Result<(), CliError> {

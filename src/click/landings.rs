@@ -13,7 +13,9 @@ use crate::domain::device::{Device, HostApp, Os};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::{self, Program, Target};
 use crate::domain::landing::matrix::{Matrix, able};
+use crate::domain::marketplace::Destination;
 use crate::domain::marketplace::app::App;
+use crate::domain::marketplace::table::Names;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, Vocabulary};
 
 /// The handle on the matrix in force.
@@ -131,6 +133,8 @@ pub struct Launch {
     pub way: Way,
     /// The marketplace.
     pub marketplace: String,
+    /// What people call it.
+    pub names: Names,
     /// The landing, as the alliance issued it.
     pub url: String,
     /// It in the app, by the app's scheme.
@@ -188,6 +192,7 @@ pub fn send(way: Way, click: &Permitted<'_>, words: &Vocabulary) -> Sent {
     let mut launch = Launch {
         way,
         marketplace: words.marketplace_name(click.marketplace).to_owned(),
+        names: words.marketplace_names(click.marketplace),
         url: target.url.to_owned(),
         app_url: address::scheme(app, target),
         universal_link: address::universal_link(app, target),
@@ -199,7 +204,8 @@ pub fn send(way: Way, click: &Permitted<'_>, words: &Vocabulary) -> Sent {
         os: click.device.os,
     };
     // A page of another host than the landing's has to pass the allow-list like any.
-    let listed = |page: &String| words.markets().from_stored(page).is_ok_and(|(_, id)| id == click.marketplace);
+    let listed =
+        |page: &String| Destination::from_stored(page, words.markets()).is_ok_and(|(_, id)| id == click.marketplace);
     let in_app = (way == Way::InApp).then(|| address::in_app(app, target).filter(listed)).flatten();
     let way = able(way, |way| match way {
         Way::UniversalLink => launch.universal_link.is_some(),

@@ -50,7 +50,7 @@ pub fn script(way: Way) -> Option<&'static str> {
 
 /// The page.
 pub fn html(launch: &Launch, hop_id: Option<&str>, language: Language) -> String {
-    let shop = marketplace(&launch.marketplace, language);
+    let shop = marketplace(&launch.names, language).to_owned();
     let (title, mut body) = match launch.way {
         Way::BrowserPrompt => prompt(launch, &shop, language),
         Way::CopyCode => code(launch, &shop, language),
@@ -222,12 +222,15 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::marketplaces::shipped;
     use crate::domain::landing::address::Program;
+    use crate::domain::marketplace::table::Names;
 
     fn launch(way: Way) -> Launch {
         Launch {
             way,
             marketplace: "jd".into(),
+            names: shipped().people_call("jd"),
             url: "https://u.jd.com/AbCd12?a='b'&c=1".into(),
             app_url: Some("openapp.jdmobile://virtual?params=%7B%22url%22%3A%22https%3A%2F%2Fu.jd.com%22%7D".into()),
             universal_link: Some("https://ul.jd.com/?u=openapp.jdmobile%3A%2F%2Fvirtual".into()),
@@ -274,7 +277,7 @@ mod tests {
         for way in [Way::Scheme, Way::BrowserPrompt, Way::CopyCode, Way::MiniProgram] {
             let nasty = "\"'><script>alert(1)</script>";
             let hostile = Launch {
-                marketplace: nasty.into(),
+                names: Names { zh: nasty.into(), en: nasty.into() },
                 url: format!("https://item.jd.com/{nasty}"),
                 app_url: Some(format!("openapp.jdmobile://{nasty}")),
                 copy: nasty.into(),
