@@ -5,7 +5,7 @@ use crate::domain::marketplace::table::Names;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 
-/// A marketplace's name for people.
+/// A marketplace's name for people; its file says it.
 pub fn marketplace(names: &Names, language: Language) -> &str {
     match language {
         Language::Zh => &names.zh,
