@@ -12,7 +12,7 @@
 //! notify
 //! click, audit, report
 //! catalog, policies, journal
-//! telemetry, config, clock, sqlite
+//! telemetry, config, clock, sqlite, wording
 //! domain
 //! ```
 
@@ -32,3 +32,4 @@ pub mod policies;
 pub mod report;
 pub mod sqlite;
 pub mod telemetry;
+pub mod wording;

@@ -3,49 +3,8 @@
 
 use crate::click::Refused;
 use crate::domain::policy::Reason;
-use crate::domain::time::Timestamp;
-
-/// A language a page can be in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Language {
-    /// Simplified Chinese, the default.
-    Zh,
-    /// English.
-    En,
-}
-
-impl Language {
-    /// The better of the two for an `Accept-Language` header; Chinese when it names neither.
-    pub fn choose(accept: &str) -> Self {
-        let mut best = (Language::Zh, -1.0);
-        for part in accept.split(',').take(16) {
-            let mut pieces = part.split(';').map(str::trim);
-            let tag = pieces.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = pieces.find_map(|piece| piece.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-            let language = match tag.split('-').next() {
-                Some("zh") => Language::Zh,
-                Some("en") => Language::En,
-                _ => continue,
-            };
-            if weight > best.1 && weight > 0.0 {
-                best = (language, weight);
-            }
-        }
-        best.0
-    }
-
-    fn pick(self, zh: &'static str, en: &'static str) -> &'static str {
-        match self {
-            Language::Zh => zh,
-            Language::En => en,
-        }
-    }
-
-    /// The value of `Content-Language`.
-    pub fn tag(self) -> &'static str {
-        self.pick("zh-CN", "en")
-    }
-}
+pub use crate::wording::Language;
+use crate::wording::{because, date, escape, marketplace, platform};
 
 /// A headline, a sentence of why, and what still works.
 pub struct Words {
@@ -57,70 +16,6 @@ pub struct Words {
     pub also: Option<String>,
     /// What the visitor can do.
     pub next: String,
-}
-
-fn marketplace(id: &str, language: Language) -> String {
-    let known = match id {
-        "taobao" => ("淘宝", "Taobao"),
-        "tmall" => ("天猫", "Tmall"),
-        "jd" => ("京东", "JD"),
-        "pinduoduo" => ("拼多多", "Pinduoduo"),
-        "vipshop" => ("唯品会", "Vipshop"),
-        "suning" => ("苏宁", "Suning"),
-        "youzan" => ("有赞", "Youzan"),
-        "weimob" => ("微盟", "Weimob"),
-        "mokuai" => ("魔筷", "Mokuai"),
-        "meituan" => ("美团", "Meituan"),
-        "xiaohongshu" => ("小红书", "Xiaohongshu"),
-        "kuaishou" => ("快手小店", "Kuaishou shops"),
-        _ => return id.to_owned(),
-    };
-    language.pick(known.0, known.1).to_owned()
-}
-
-fn platform(id: &str, language: Language) -> String {
-    let known = match id {
-        "kuaishou" => ("快手", "Kuaishou"),
-        "xiaohongshu" => ("小红书", "Xiaohongshu"),
-        "douyin" => ("抖音", "Douyin"),
-        "taobao" => ("淘宝", "Taobao"),
-        "wechat" => ("微信", "WeChat"),
-        "weibo" => ("微博", "Weibo"),
-        "bilibili" => ("哔哩哔哩", "Bilibili"),
-        "" => ("这里", "here"),
-        _ => return id.to_owned(),
-    };
-    language.pick(known.0, known.1).to_owned()
-}
-
-/// A date as a person reads it, Beijing time: `2022-10-28 00:00`.
-fn date(at: Timestamp) -> String {
-    let text = at.to_string();
-    let minutes: String = text.chars().take(16).collect();
-    minutes.replace('T', " ")
-}
-
-/// Why, as a part of a sentence.
-fn because(reason: Reason, language: Language) -> &'static str {
-    let (zh, en) = match reason {
-        Reason::NotYetOpen => ("合作尚未开始", "the cooperation has not begun"),
-        Reason::WindowEnded => ("合作已结束", "the cooperation has ended"),
-        Reason::SurfaceNotCovered => ("这个位置暂不支持跳转", "this spot does not support it"),
-        Reason::ShopTypeNotCovered => ("这类店铺的商品暂不支持跳转", "this sort of shop is not covered"),
-        Reason::LinkKindNotCovered => ("这类链接暂不支持跳转", "this sort of link is not covered"),
-        Reason::CategoryNotCovered => ("这个类目的商品暂不支持跳转", "this category of goods is not covered"),
-        Reason::CreatorNotCovered => ("这条链接不在本次合作范围内", "this link is not part of the cooperation"),
-        Reason::RequirementMissing => ("这条链接缺少合作所需的凭证", "the link lacks a proof the cooperation asks for"),
-        Reason::NotInRollout => {
-            ("跳转正在分批开放，还没轮到这条链接", "it is opening in stages and has not reached this link")
-        }
-        Reason::DeniedByAgreement => {
-            ("平台规则不允许从这里跳转", "the platform's rules do not allow it from this spot")
-        }
-        Reason::KillSwitch => ("跳转已临时关闭", "it is switched off for the moment"),
-        _ => ("两个平台之间目前没有跳转合作", "there is no cooperation between the two at present"),
-    };
-    language.pick(zh, en)
 }
 
 /// What to tell a visitor whose click the policy refused.
@@ -224,33 +119,10 @@ background:Canvas;color:CanvasText}main{max-width:34rem;margin:12vh auto;padding
 h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:12px ui-monospace,monospace;opacity:.6;word-break:break-all;\
 margin-top:2rem}";
 
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::click::AlsoTried;
-
-    #[test]
-    fn language_follows_the_visitor_and_defaults_to_chinese() {
-        assert_eq!(Language::choose(""), Language::Zh);
-        assert_eq!(Language::choose("en-US,en;q=0.9,zh;q=0.8"), Language::En);
-        assert_eq!(Language::choose("fr, zh-TW;q=0.9, en;q=0.5"), Language::Zh);
-        assert_eq!(Language::choose("en;q=0, zh;q=0.1"), Language::Zh);
-    }
 
     #[test]
     fn a_refusal_says_why_and_what_still_works() {
