@@ -11,6 +11,7 @@ use hopgate::control::keys::{KeyStore as _, Role};
 use hopgate::domain::click_id::ClickMint;
 use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use hopgate::domain::landing::Way;
 use hopgate::domain::policy::Reason;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::tried::Tried;
@@ -408,6 +409,8 @@ fn a_recorded_hop_is_found_by_its_click_id() {
             node: "n1",
             alternate: 0,
             tried: Tried::NONE,
+            way: Some(Way::Redirect),
+            macros: "",
         };
         // A neighbour in the same microsecond must not be taken for it.
         let other = Hop { id: mint.mint(now), code: "another", ..hop };

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hopgate::domain::click_id::{ClickKey, ClickMint};
 use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use hopgate::domain::landing::Way;
 use hopgate::domain::policy::Reason;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::tried::Tried;
@@ -125,6 +126,8 @@ fn hop(id: hopgate::domain::click_id::ClickId) -> Hop<'static> {
         node: "gw-1",
         alternate: 0,
         tried: Tried::NONE,
+        way: Some(Way::Redirect),
+        macros: "",
     }
 }
 

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
+use crate::domain::landing::Way;
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::time::Timestamp;
@@ -263,6 +264,8 @@ impl Worker {
             node: &gateway.node,
             alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
             tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
+            way: permit.map(|_| Way::Redirect),
+            macros: "",
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, facts.marketplace, reason, flags);

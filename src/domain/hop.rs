@@ -3,6 +3,7 @@
 
 use super::click_id::ClickId;
 use super::device::{HostApp, Os};
+use super::landing::Way;
 use super::policy::Reason;
 use super::time::Timestamp;
 use super::tried::Tried;
@@ -50,8 +51,16 @@ impl HopFlags {
     /// The clock was started at another time (`--rehearse-at`).
     pub const REHEARSAL: HopFlags = HopFlags(1 << 4);
 
+    /// The address belongs to a data centre.
+    pub const DATACENTER: HopFlags = HopFlags(1 << 5);
+    /// The headers contradict each other.
+    pub const IMPLAUSIBLE: HopFlags = HopFlags(1 << 6);
+    /// A link-preview fetcher of a chat or social app; a bot too.
+    pub const PREVIEW: HopFlags = HopFlags(1 << 7);
+
     /// The names of the bits, lowest first.
-    pub const NAMES: [&'static str; 5] = ["head", "bot", "prefetch", "no_agent", "rehearsal"];
+    pub const NAMES: [&'static str; 8] =
+        ["head", "bot", "prefetch", "no_agent", "rehearsal", "datacenter", "implausible", "preview"];
 
     /// Both sets together.
     #[must_use]
@@ -74,6 +83,9 @@ impl HopFlags {
         Self::NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
     }
 }
+
+/// The longest [`Hop::macros`], in bytes.
+pub const MOST_MACROS: usize = 512;
 
 /// One decided click. Borrowed texts, so that a live click is written, and a stored one read, without copying.
 /// An empty text means "not known" or "none".
@@ -136,4 +148,9 @@ pub struct Hop<'a> {
     pub alternate: u8,
     /// The landings refused before the one taken, in order; for a refusal all but the link's own, which stands above.
     pub tried: Tried<'a>,
+    /// How the visitor was sent on; `None` for a refusal.
+    pub way: Option<Way>,
+    /// What the click's own parameters said, normalised: `name=value` joined by `&`, sorted, without any device id. At
+    /// most [`MOST_MACROS`] bytes.
+    pub macros: &'a str,
 }

@@ -8,6 +8,7 @@ pub mod click_id;
 pub mod code;
 pub mod device;
 pub mod hop;
+pub mod landing;
 pub mod link;
 pub mod marketplace;
 pub mod policy;

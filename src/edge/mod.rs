@@ -6,6 +6,7 @@ pub mod hold;
 pub mod listen;
 pub mod pages;
 pub mod plain;
+pub mod route;
 pub mod service;
 pub mod tls;
 pub mod watch;

@@ -18,6 +18,7 @@ use super::answer::{self, Answered, Wish};
 use super::client::forwarded;
 use super::hold::Outbox;
 use super::pages::Language;
+use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use crate::catalog::FetchError;
 use crate::click::{Answer, Ask, Clicked, Worker};
@@ -26,9 +27,6 @@ use crate::domain::hop::HopFlags;
 use crate::domain::policy::Reason;
 use crate::journal::{Commit, Durability};
 use crate::telemetry::metrics::{Shed, bump};
-
-/// The longest path that can be a code: 64 characters and the slash.
-const LONGEST_PATH: usize = 65;
 
 /// Sent by browsers that fetch ahead: `prefetch`, `prefetch;prerender`, and `preview` of old.
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -76,11 +74,12 @@ impl Service<Request<Incoming>> for Clicks {
         if let Some(refusal) = self.unfit(&request, &seen) {
             return Answering::Now(Some(refusal));
         }
-        let path = request.uri().path();
-        let code = path.strip_prefix('/').unwrap_or(path);
-        if code.is_empty() || path.len() > LONGEST_PATH || code.contains(['/', '.']) {
-            return Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
-        }
+        let code = match route(request.uri().path()) {
+            Route::Code(code) => code,
+            Route::Preview(_) | Route::Go | Route::WellKnown(_) | Route::None => {
+                return Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
+            }
+        };
         let ask = Ask {
             code,
             query: request.uri().query(),

@@ -13,6 +13,7 @@ use super::read::{Entry, ReadError, Reader};
 use crate::domain::click_id::ClickKey;
 use crate::domain::device::{HostApp, Os};
 use crate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use crate::domain::landing::Way;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 use crate::domain::tried::Fallen;
@@ -29,7 +30,7 @@ closed_list! {
 }
 
 /// The fields, in order.
-pub const FIELDS: [&str; 29] = [
+pub const FIELDS: [&str; 31] = [
     "click_id",
     "time",
     "code",
@@ -59,6 +60,8 @@ pub const FIELDS: [&str; 29] = [
     "seq",
     "alternate",
     "tried",
+    "way",
+    "macros",
 ];
 
 /// What was exported.
@@ -103,6 +106,8 @@ struct Row<'a> {
     seq: u64,
     alternate: u8,
     tried: Vec<FallenRow<'a>>,
+    way: Option<Way>,
+    macros: Option<&'a str>,
 }
 
 /// A landing that fell; in CSV the whole list is one field of JSON.
@@ -173,6 +178,8 @@ impl<'a> Row<'a> {
             seq,
             alternate: hop.alternate,
             tried: hop.tried.iter().map(FallenRow::new).collect(),
+            way: hop.way,
+            macros: known(hop.macros),
         }
     }
 
@@ -210,6 +217,8 @@ impl<'a> Row<'a> {
             self.alternate.to_string(),
             // Texts and numbers only: told in JSON without fail.
             if self.tried.is_empty() { String::new() } else { serde_json::to_string(&self.tried).unwrap_or_default() },
+            text(self.way.map(Way::as_str)),
+            text(self.macros),
         ]
     }
 }
@@ -344,7 +353,7 @@ mod tests {
                 r#""facts":"a,\"b\"","outcome":"allow","reason":"allowed","agreement":"ks-tb-2022","#,
                 r#""policy_version":"0123456789abcdef","bucket":null,"landing":"app","app":"kuaishou","os":null,"#,
                 r#""flags":["head","bot"],"address":null,"visitor":null,"node":"gw-1","seq":9,"#,
-                r#""alternate":0,"tried":[]}"#
+                r#""alternate":0,"tried":[],"way":"redirect","macros":null}"#
             )
         );
         let mut out: Vec<u8> = Vec::new();
@@ -354,7 +363,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "AAAA,2022-11-30T23:59:59+08:00,k3Xw9Qa,'=1+1,kuaishou,live_cart,token,taobao,c_store,alliance,,681234567890,,\
-             \"a,\"\"b\"\"\",allow,allowed,ks-tb-2022,0123456789abcdef,,app,kuaishou,,head|bot,,,gw-1,9,0,\n"
+             \"a,\"\"b\"\"\",allow,allowed,ks-tb-2022,0123456789abcdef,,app,kuaishou,,head|bot,,,gw-1,9,0,,redirect,\n"
         );
     }
 
@@ -381,8 +390,8 @@ mod tests {
             r#""item":"41879347901","shop":null,"reason":"window_ended","agreement":"ks-tb","bucket":null}]"#
         );
         let json = serde_json::to_string(&row).unwrap();
-        assert!(json.ends_with(&format!(r#""alternate":1,"tried":{told}}}"#)), "{json}");
-        assert_eq!(row.texts()[FIELDS.len() - 2..], ["1".to_owned(), told.to_owned()]);
+        assert!(json.contains(&format!(r#""alternate":1,"tried":{told},"#)), "{json}");
+        assert_eq!(row.texts()[FIELDS.len() - 4..FIELDS.len() - 2], ["1".to_owned(), told.to_owned()]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The body of a hop frame: a fixed little-endian part, then ten texts, each with its length in one byte. That is schema
 //! 1, and what is written for every click whose first landing decided it. Schema 2 adds which landing was taken and, to
-//! the end of the body, those that fell before it (`domain::tried`).
+//! the end of the body, those that fell before it (`domain::tried`). Schema 3 has two more between those: how the visitor
+//! was sent on, where that was not by a plain redirect, and the click's own parameters.
 //!
 //! A body is self-contained: it can be read without the node's configuration or any table of names. Values of closed
 //! lists are stored by declaration order, so those lists may only grow at their ends. Never checks sums, never numbers
@@ -8,16 +9,19 @@
 
 use crate::domain::click_id::ClickId;
 use crate::domain::device::{HostApp, Os};
-use crate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use crate::domain::hop::{Hop, HopFlags, MOST_MACROS, Outcome, PlacementSource};
+use crate::domain::landing::Way;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{BadTried, MAIN, MOST_BYTES, Tried, short};
 use crate::domain::vocabulary::{LandingMode, LinkKind, ShopType, Surface};
 
 /// The newest schema this build reads.
-pub const SCHEMA: u8 = 2;
+pub const SCHEMA: u8 = 3;
 /// The schema without a tail.
 const PLAIN: u8 = 1;
+/// The schema that knows of alternates only.
+const ALTERNATES: u8 = 2;
 
 /// Bytes before the texts.
 const FIXED: usize = 69;
@@ -26,7 +30,9 @@ const TEXTS: usize = 10;
 /// The longest a body without a tail can be.
 const MAX_PLAIN: usize = FIXED + TEXTS * 256;
 /// The longest a body can be, in bytes.
-pub const MAX_BODY: usize = MAX_PLAIN + 1 + MOST_BYTES;
+pub const MAX_BODY: usize = MAX_PLAIN + TAIL + MOST_MACROS + MOST_BYTES;
+/// Landing taken, way, length of the parameters.
+const TAIL: usize = 4;
 /// "None" where a byte holds an optional value of a closed list.
 const NO_BYTE: u8 = u8::MAX;
 /// "None" for the rollout bucket.
@@ -74,17 +80,31 @@ const GATHERED: usize = 512;
 
 /// The schema a hop is written in: the oldest that can hold it.
 pub fn schema_of(hop: &Hop<'_>) -> u8 {
-    if hop.alternate == MAIN && hop.tried.is_empty() { PLAIN } else { SCHEMA }
+    if hop.way != usual_way(hop.outcome) || !hop.macros.is_empty() {
+        SCHEMA
+    } else if hop.alternate == MAIN && hop.tried.is_empty() {
+        PLAIN
+    } else {
+        ALTERNATES
+    }
+}
+
+/// The way of a hop whose record does not name it.
+fn usual_way(outcome: Outcome) -> Option<Way> {
+    match outcome {
+        Outcome::Allow => Some(Way::Redirect),
+        Outcome::Deny => None,
+    }
 }
 
 /// Bytes the body of `hop` has at most.
 pub(super) fn most(hop: &Hop<'_>) -> usize {
-    MAX_PLAIN + 1 + hop.tried.as_bytes().len()
+    MAX_PLAIN + TAIL + hop.macros.len().min(MOST_MACROS) + hop.tried.as_bytes().len()
 }
 
 /// Appends the body of `hop`, in the schema [`schema_of`] says, to `out`, without any allocation but the growth of `out`.
 ///
-/// A text over 255 bytes is cut ([`short`]). A bucket outside 0 to 9,999 is stored as none.
+/// A text over 255 bytes is cut ([`short`]), parameters over [`MOST_MACROS`] are left out. A bucket outside 0 to 9,999 is stored as none.
 pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
     let mut fixed = [0; FIXED];
     fixed[0..16].copy_from_slice(&hop.id.0);
@@ -120,10 +140,18 @@ pub fn encode(hop: &Hop<'_>, out: &mut Vec<u8>) {
         end += 1 + len;
     }
     out.extend_from_slice(&gathered[..end]);
-    if schema_of(hop) != PLAIN {
-        out.push(hop.alternate);
-        out.extend_from_slice(hop.tried.as_bytes());
+    let schema = schema_of(hop);
+    if schema == PLAIN {
+        return;
     }
+    out.push(hop.alternate);
+    if schema > ALTERNATES {
+        let macros = if hop.macros.len() <= MOST_MACROS { hop.macros } else { "" };
+        out.push(hop.way.map_or(NO_BYTE, |way| way as u8));
+        out.extend_from_slice(&(macros.len() as u16).to_le_bytes());
+        out.extend_from_slice(macros.as_bytes());
+    }
+    out.extend_from_slice(hop.tried.as_bytes());
 }
 
 /// The texts in the order they are stored.
@@ -195,14 +223,28 @@ pub fn decode(schema: u8, body: &[u8]) -> Result<Hop<'_>, WireError> {
         node: text("node")?,
         alternate: MAIN,
         tried: Tried::NONE,
+        way: None,
+        macros: "",
     };
-    if schema > PLAIN {
-        let (alternate, tried) = rest.split_first().ok_or(WireError::Short("alternate"))?;
-        hop.alternate = *alternate;
-        hop.tried = Tried::read(tried)?;
-        return Ok(hop);
+    hop.way = usual_way(hop.outcome);
+    if schema == PLAIN {
+        return if rest.is_empty() { Ok(hop) } else { Err(WireError::Trailing(rest.len())) };
     }
-    if rest.is_empty() { Ok(hop) } else { Err(WireError::Trailing(rest.len())) }
+    let (alternate, mut rest) = rest.split_first().ok_or(WireError::Short("alternate"))?;
+    hop.alternate = *alternate;
+    if schema > ALTERNATES {
+        let ([way, low, high], after) = rest.split_first_chunk().ok_or(WireError::Short("way"))?;
+        hop.way = maybe(Way::ALL, *way, "way")?;
+        let len = u16::from_le_bytes([*low, *high]);
+        if usize::from(len) > MOST_MACROS {
+            return Err(WireError::OutOfRange { field: "macros", value: len });
+        }
+        let (macros, after) = after.split_at_checked(usize::from(len)).ok_or(WireError::Short("macros"))?;
+        hop.macros = std::str::from_utf8(macros).map_err(|_| WireError::NotText("macros"))?;
+        rest = after;
+    }
+    hop.tried = Tried::read(rest)?;
+    Ok(hop)
 }
 
 /// The click id and time of a body, without reading the rest; `None` if it is too short to be one.
@@ -266,6 +308,8 @@ pub(super) mod tests {
             node: "gw-1",
             alternate: MAIN,
             tried: Tried::NONE,
+            way: Some(Way::Redirect),
+            macros: "",
         }
     }
 
@@ -308,7 +352,7 @@ pub(super) mod tests {
     fn what_cannot_be_read_is_said() {
         let mut body = Vec::new();
         encode(&sample(1), &mut body);
-        assert_eq!(decode(3, &body), Err(WireError::NewerSchema(3)));
+        assert_eq!(decode(4, &body), Err(WireError::NewerSchema(4)));
         assert_eq!(decode(2, &body), Err(WireError::Short("alternate")));
         assert_eq!(decode(1, &body[..FIXED + 3]), Err(WireError::Short("code")));
         assert_eq!(decode(1, &body[..10]), Err(WireError::Short("the fixed part")));
@@ -379,6 +423,30 @@ pub(super) mod tests {
         assert_eq!(decode(2, &body[..body.len() - 1]), Err(WireError::Short("tried.agreement")));
     }
 
+    #[test]
+    fn the_longer_tail_has_not_drifted() {
+        let tried = fallen_bytes(1);
+        let hop = Hop { way: Some(Way::Intent), macros: "cid=9&ts=1", ..sample(5) };
+        let fallen = Hop { alternate: 1, tried: Tried::read(&tried).unwrap(), ..hop };
+        let (mut plain, mut body, mut longer) = (Vec::new(), Vec::new(), Vec::new());
+        encode(&sample(5), &mut plain);
+        encode(&hop, &mut body);
+        encode(&fallen, &mut longer);
+        // Written by schema 3 in November 2026: what schema 1 has, landing taken, way, parameters, then what fell.
+        assert_eq!(hex(&body), hex(&plain) + "00" + "03" + "0a00" + "6369643d392674733d31");
+        assert_eq!(longer[body.len()..], tried);
+        assert_eq!((schema_of(&hop), schema_of(&fallen)), (3, 3));
+        assert_eq!((decode(3, &body), decode(3, &longer)), (Ok(hop), Ok(fallen)));
+        assert_eq!(decode(3, &body[..body.len() - 1]), Err(WireError::Short("macros")));
+        assert_eq!(decode(3, &body[..plain.len() + 2]), Err(WireError::Short("way")));
+        let refused = Hop { outcome: Outcome::Deny, way: None, ..sample(5) };
+        assert_eq!(schema_of(&refused), 1);
+        let long = "x".repeat(MOST_MACROS + 1);
+        let mut body = Vec::new();
+        encode(&Hop { macros: &long, ..hop }, &mut body);
+        assert_eq!(decode(3, &body).unwrap().macros, "", "never half a parameter");
+    }
+
     fn any_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
         proptest::sample::select(all)
     }
@@ -393,6 +461,7 @@ pub(super) mod tests {
             more in (any_of(Reason::ALL), proptest::option::of(any_of(LandingMode::ALL)), any_of(HostApp::ALL), any_of(Os::ALL)),
             texts in proptest::collection::vec("\\PC{0,60}", TEXTS),
             (alternate, fallen) in (0u8..3, 0u8..3),
+            (way, macros) in (proptest::option::of(any_of(Way::ALL)), "\\PC{0,60}"),
         ) {
             let tried = fallen_bytes(fallen);
             let hop = Hop {
@@ -402,7 +471,7 @@ pub(super) mod tests {
                 reason: more.0, landing: more.1, app: more.2, os: more.3,
                 code: &texts[0], creator: &texts[1], platform: &texts[2], marketplace: &texts[3], category: &texts[4],
                 item: &texts[5], shop: &texts[6], facts: &texts[7], agreement: &texts[8], node: &texts[9],
-                alternate, tried: Tried::read(&tried).unwrap(),
+                alternate, tried: Tried::read(&tried).unwrap(), way, macros: &macros,
             };
             let mut body = Vec::new();
             encode(&hop, &mut body);

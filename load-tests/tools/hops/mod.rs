@@ -12,6 +12,7 @@ use hopgate::app::DataDir;
 use hopgate::domain::click_id::ClickMint;
 use hopgate::domain::device::{HostApp, Os};
 use hopgate::domain::hop::{Hop, HopFlags, Outcome, PlacementSource};
+use hopgate::domain::landing::Way;
 use hopgate::domain::policy::{Decision, Facts, PolicySet, Reason, decide};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::tried::{Fallen, Tried};
@@ -233,6 +234,8 @@ impl<'w> Clicks<'w> {
             node: "node-1",
             alternate: taken as u8,
             tried: Tried::read(fell).unwrap(),
+            way: permit.map(|_| Way::Redirect),
+            macros: "",
         });
     }
 
