@@ -12,7 +12,7 @@
 //! notify, resolve
 //! click, audit, report
 //! catalog, policies, journal
-//! telemetry, config, clock, sqlite, outbound
+//! telemetry, config, clock, sqlite, outbound, wording
 //! domain
 //! ```
 
@@ -34,3 +34,4 @@ pub mod report;
 pub mod resolve;
 pub mod sqlite;
 pub mod telemetry;
+pub mod wording;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; rooms of one row may not know each other.
 const ROWS: [&[&str]; 12] = [
     &["domain"],
-    &["clock"],
+    &["clock", "wording"],
     &["telemetry"],
     &["config"],
     &["sqlite", "outbound"],

@@ -6,6 +6,7 @@
 
 pub mod landings;
 pub mod placement;
+pub mod preview;
 pub mod shadow;
 pub mod visitor;
 
@@ -143,6 +144,10 @@ pub struct Clicked {
     pub answer: Answer,
     /// Its id in external form; none for a code nobody knows.
     pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
+    /// Whether a fetcher of link previews asked.
+    pub preview: bool,
+    /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
+    pub alternate: u8,
     /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
     pub commit: Option<Commit>,
 }
@@ -201,7 +206,7 @@ impl Worker {
 
     /// Looks a code up, decides, records.
     pub fn click(&self, ask: &Ask<'_>) -> Clicked {
-        let unrecorded = |answer| Clicked { answer, hop_id: None, commit: None };
+        let unrecorded = |answer| Clicked { answer, hop_id: None, preview: false, alternate: MAIN, commit: None };
         match self.gateway.catalog.with(ask.code, |link| self.click_on(ask, &link)) {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
@@ -262,10 +267,14 @@ impl Worker {
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
         let sent = match (permit, &choice) {
-            (Some(permit), Some(choice)) => self.sent(permit, choice, ask, link, visitor.device, matrix.load()),
+            // Who fetches a preview is sent nowhere.
+            (Some(permit), Some(choice)) if !visitor.device.preview => {
+                self.sent(permit, choice, ask, link, visitor.device, matrix.load())
+            }
             _ => None,
         };
-        let way = permit.map(|_| sent.as_ref().map_or(Way::Redirect, Sent::way));
+        let usual = if visitor.device.preview { Way::Card } else { Way::Redirect };
+        let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
         let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
@@ -318,7 +327,13 @@ impl Worker {
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
-        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+        Clicked {
+            answer,
+            hop_id: Some(gateway.click_key.text(id)),
+            preview: visitor.device.preview,
+            alternate: hop.alternate,
+            commit: Some(commit),
+        }
     }
 
     /// What a permitted click needs beside a redirect to its landing; none for most.
@@ -333,7 +348,12 @@ impl Worker {
         matrix: &Matrix,
     ) -> Option<Sent> {
         let facts = &choice.facts;
-        let way = matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace);
+        let share_code = if choice.alternate == MAIN { link.share_code } else { "" };
+        let way = if share_code.is_empty() {
+            matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace)
+        } else {
+            Way::CopyCode
+        };
         if way == Way::Redirect {
             return None;
         }
@@ -345,7 +365,7 @@ impl Worker {
             target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
             device,
             short: short.as_deref(),
-            share_code: "",
+            share_code,
         };
         Some(send(way, &click, &self.gateway.words))
     }

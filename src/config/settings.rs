@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::apps::{self, Apps};
 use super::landing::MatrixFile;
 use super::marketplaces;
 use super::resolve::{self, ResolveSettings};
@@ -150,6 +151,8 @@ pub struct Settings {
     pub webhooks: Vec<WebhookSettings>,
     /// Asking short links what they lead to, when a link is made.
     pub resolve: ResolveSettings,
+    /// Our own apps that may open links of this gateway.
+    pub apps: Apps,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
     /// Log lines.
@@ -197,6 +200,7 @@ impl Settings {
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
             resolve: ResolveSettings::default(),
+            apps: Apps::default(),
             words: marketplaces::shipped().clone(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
@@ -302,6 +306,10 @@ impl Settings {
         }
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
+        }
+        if let Some(table) = section("apps") {
+            settings.apps = apps::read(&table);
+            table.finish();
         }
         marketplaces(&mut settings.words, section("marketplaces"), base, faults);
         // The hosts it names are the marketplaces'.
@@ -564,6 +572,41 @@ mod tests {
             "over 60s",
             "`here` is not an address",
             "`evil.test`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn our_apps_are_read_whole_with_every_fault() {
+        let fingerprint = ["AB"; 32].join(":");
+        let settings = read(&format!(
+            "[apps]\nios = [\"A1B2C3D4E5.com.example.app\"]\nharmony = [\"5765880207853134833\"]\npaths = [\"/x/*\"]\n\
+             [[apps.android]]\npackage = \"com.example.app\"\nsha256 = [\"{fingerprint}\"]\n"
+        ))
+        .unwrap();
+        assert_eq!((settings.apps.ios.len(), settings.apps.harmony.len()), (1, 1));
+        assert_eq!((settings.apps.paths, settings.apps.exclude), (vec!["/x/*".to_owned()], vec!["/*+".to_owned()]));
+        assert_eq!(settings.apps.android[0].fingerprints, [fingerprint]);
+        let faults = read(&format!(
+            "[apps]\nios = [\"com.example.app\", \"a1b2c3d4e5.x\"]\nharmony = [\"a b\"]\npaths = [\"x\"]\ncolour = 1\n\
+             [[apps.android]]\npackage = \"example\"\nsha256 = [\"{}\", \"AB\"]\n[[apps.android]]\n",
+            "ab".repeat(32),
+        ))
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 10, "{all}");
+        for part in [
+            "2: apps.ios[0]: `com.example.app`",
+            "apps.ios[1]",
+            "apps.harmony[0]: `a b`",
+            "apps.paths[0]: `x` is not a path",
+            "apps.colour",
+            "7: apps.android[0].package: `example`",
+            "write AB:AB:AB",
+            "sha256[1]: `AB` is not a SHA-256",
+            "apps.android[1].package: is missing",
+            "apps.android[1].sha256: is missing",
         ] {
             assert!(all.contains(part), "{part} not in\n{all}");
         }

@@ -98,6 +98,11 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
+/// What is shared of a link.
+pub fn short_url(state: &ControlState, link: &Link) -> String {
+    format!("{}/{}", state.public_url.trim_end_matches('/'), link.code)
+}
+
 /// The issued form of a link, decided under `policy` at `at`; `found` is what came up in making it.
 pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp, found: Vec<Warning>) -> Issued {
     let explained = explain(policy, &state.words, &Case::of_link(link), at);
@@ -109,7 +114,7 @@ pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timesta
 fn issued_as(state: &ControlState, link: &Link, explained: &Explained, at: Timestamp) -> Issued {
     Issued {
         code: link.code.as_str().to_owned(),
-        short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
+        short_url: short_url(state, link),
         landing: LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &state.words),
         decision: explained.brief(),
         identifiable: link.landing.link_kind != LinkKind::Unknown,

@@ -10,6 +10,8 @@
 //! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`console`]: the page of creators at `/`;
+//! - [`qr`]: short links as QR codes;
 //! - [`calendar`]: which windows are open when;
 //! - [`ops`]: metrics and readiness.
 
@@ -22,17 +24,20 @@ pub mod candidate;
 pub mod change;
 pub mod checks;
 pub mod codes;
+pub mod console;
 pub mod decision;
 pub mod draft;
 pub mod fields;
 pub mod guard;
 pub mod identify;
+mod issue;
 pub mod keys;
 pub mod kill;
 pub mod landings;
 pub mod ops;
 pub mod policy;
 pub mod problem;
+pub mod qr;
 pub mod sent;
 pub mod terms;
 pub mod warnings;
@@ -40,7 +45,6 @@ pub mod warnings;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
@@ -89,4 +93,9 @@ pub struct ControlState {
     pub public_url: String,
     /// This gateway's name.
     pub node: String,
+}
+
+/// Everything the control listener serves: the API and the page of creators.
+pub fn router(state: ControlState) -> axum::Router {
+    api::router(state.clone()).merge(console::router(state))
 }

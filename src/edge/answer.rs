@@ -14,7 +14,9 @@ use serde_json::json;
 use super::pages::{self, Language, Words, frame, launch};
 use crate::click::Refused;
 use crate::click::landings::Launch;
+use crate::click::preview::{Preview, Shown};
 use crate::domain::policy::Reason;
+use crate::domain::vocabulary::Vocabulary;
 
 /// An answer of the click listeners.
 pub type Answered = Response<Full<Bytes>>;
@@ -22,6 +24,9 @@ pub type Answered = Response<Full<Bytes>>;
 /// The header that carries the click's id.
 pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
@@ -116,6 +121,34 @@ pub fn busy(wish: Wish) -> Answered {
     answer
 }
 
+/// `200`: a look at a link, which is no click.
+pub fn preview(preview: &Preview, words: &Vocabulary, short_url: &str, wish: Wish) -> Answered {
+    let body = if wish.json {
+        Body::Json(pages::preview::json(preview, words, short_url))
+    } else {
+        Body::Page(pages::preview::html(preview, words, short_url, wish.language), &LOOKS)
+    };
+    let mut answer = page(StatusCode::OK, body, None, wish);
+    answer.headers_mut().insert(ROBOTS, HeaderValue::from_static("noindex, nofollow"));
+    answer
+}
+
+/// `200`: what a fetcher of link previews gets in place of a redirect.
+pub fn card(short_url: &str, landing: Option<&Shown>, hop_id: Option<&[u8]>, language: Language) -> Answered {
+    let body = pages::card::card(short_url, landing, language);
+    page(StatusCode::OK, Body::Page(body, &STILL), hop_id, Wish { json: false, language })
+}
+
+/// `200`: a file phones learn from, kept by them for an hour.
+pub fn well_known(file: Bytes) -> Answered {
+    let mut answer = Response::new(Full::new(file));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
 /// `405`.
 pub fn wrong_method() -> Answered {
     let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
@@ -167,21 +200,23 @@ fn told(
     page(code, body, hop_id, wish)
 }
 
-/// What a page may do, by its script: none, the one that opens an app, the one that copies.
-static STILL: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None));
-static OPENS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::OPEN_SCRIPT)));
-static COPIES: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::COPY_SCRIPT)));
+/// What a page may do: look like every page, look like a preview, open an app, copy.
+static STILL: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, None));
+static LOOKS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(pages::preview::STYLE), None));
+static OPENS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, Some(launch::OPEN_SCRIPT)));
+static COPIES: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, Some(launch::COPY_SCRIPT)));
 
 /// What is said, and for a page what it may do.
 enum Body {
     Json(serde_json::Value),
-    Page(String, &'static HeaderValue),
+    Page(String, &'static LazyLock<HeaderValue>),
 }
 
+/// A page or an object of ours: never stored, nothing fetched by it, nothing run but what is named.
 fn page(code: StatusCode, body: Body, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let (kind, policy, body) = match body {
-        Body::Json(object) => (HeaderValue::from_static("application/json"), &*STILL, object.to_string()),
-        Body::Page(html, policy) => (HeaderValue::from_static("text/html; charset=utf-8"), policy, html),
+        Body::Json(object) => (JSON, &*STILL, object.to_string()),
+        Body::Page(html, policy) => (HTML, &**policy, html),
     };
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = code;

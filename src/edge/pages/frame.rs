@@ -8,6 +8,7 @@ use http::HeaderValue;
 use ring::digest::{SHA256, digest};
 
 use super::Language;
+pub use crate::wording::escape;
 
 /// What a page holds besides its title. `body` and `head` are markup: whoever writes them escapes what is not theirs.
 #[derive(Clone, Copy, Debug)]
@@ -58,32 +59,19 @@ border-radius:.75rem;font:inherit;text-align:center;text-decoration:none;color:i
 font:16px ui-monospace,monospace;color:inherit;background:none}\
 .menu{margin:-8vh 0 6vh;text-align:right;font-weight:600}";
 
-/// What a page may do: nothing but look as its style says, and run `script`. Both are named by their hash, so that nothing
+/// What a page may do: nothing but look as every page does or as `style` says, and run `script`. All are named by their hash, so that nothing
 /// that gets into a page becomes either.
-pub fn policy(script: Option<&str>) -> HeaderValue {
+pub fn policy(style: Option<&str>, script: Option<&str>) -> HeaderValue {
     let hash = |text: &str| BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()));
+    // Writing to a text does not fail.
     let mut policy = format!("default-src 'none'; style-src 'sha256-{}'", hash(STYLE));
+    if let Some(style) = style {
+        let _ = write!(policy, " 'sha256-{}'", hash(style));
+    }
     if let Some(script) = script {
-        // Writing to a text does not fail.
         let _ = write!(policy, "; script-src 'sha256-{}'", hash(script));
     }
     policy.push_str("; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
     // It is ASCII throughout.
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
-}
-
-/// A text as it can stand in an element or between quotes of either sort. Everything that is not ours goes through this.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
