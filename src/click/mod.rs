@@ -25,7 +25,7 @@ use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
-use crate::domain::landing::matrix::{Host, Matrix};
+use crate::domain::landing::matrix::Host;
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
@@ -261,9 +261,14 @@ impl Worker {
         let own = &facts;
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
-        let sent = match (permit, &choice) {
-            (Some(permit), Some(choice)) => self.sent(permit, choice, ask, link, visitor.device, matrix.load()),
-            _ => None,
+        // What the matrix wants; what this click can have of it is what was sent.
+        let device = &visitor.device;
+        let wanted = permit.map_or(Way::Redirect, |permit| {
+            matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace)
+        });
+        let sent = match (&choice, wanted) {
+            (None, _) | (_, Way::Redirect) => None,
+            (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
         };
         let way = permit.map(|_| sent.as_ref().map_or(Way::Redirect, Sent::way));
         let id = mint.mint(now);
@@ -321,25 +326,13 @@ impl Worker {
         Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
     }
 
-    /// What a permitted click needs beside a redirect to its landing; none for most.
-    #[inline]
-    fn sent(
-        &self,
-        permit: &Permit<'_>,
-        choice: &Choice<'_, '_>,
-        ask: &Ask<'_>,
-        link: &LinkView<'_>,
-        device: Device,
-        matrix: &Matrix,
-    ) -> Option<Sent> {
-        let facts = &choice.facts;
-        let way = matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace);
-        if way == Way::Redirect {
-            return None;
-        }
+    /// What a permitted click needs that is not just redirected to its landing.
+    #[cold]
+    fn send(&self, way: Way, choice: &Choice<'_, '_>, ask: &Ask<'_>, link: &LinkView<'_>, device: Device) -> Sent {
         // Where the placement is read off the visitor's app, the short link leads nowhere in another one.
         let bound = link.placement.platform.is_some() && link.placement.surface.is_some();
         let short = (bound && !ask.code.is_empty()).then(|| format!("{}/{}", self.gateway.public_url, ask.code));
+        let facts = &choice.facts;
         let click = Permitted {
             marketplace: facts.marketplace,
             target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
@@ -347,7 +340,7 @@ impl Worker {
             short: short.as_deref(),
             share_code: "",
         };
-        Some(send(way, &click, &self.gateway.words))
+        send(way, &click, &self.gateway.words)
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
