@@ -105,8 +105,7 @@ fn host_app_by_system_by_marketplace() {
         ("mini_program", "kuaishou/detail_page"),
         ("web", "kuaishou/profile"),
     ] {
-        let codes: Vec<String> =
-            examples.iter().map(|(_, url)| gateway.link(url, placement, "unknown")).collect();
+        let codes: Vec<String> = examples.iter().map(|(_, url)| gateway.link(url, placement, "unknown")).collect();
         text.push_str(&format!("# landing: {mode}\n\n{:<20}", "host app/system"));
         examples.iter().for_each(|(name, _)| text.push_str(&format!(" {name:<18}")));
         text = text.trim_end().to_owned() + "\n";
@@ -131,7 +130,9 @@ fn host_app_by_system_by_marketplace() {
                 let lead = match answer.status {
                     302 => answer.header("location").to_owned(),
                     _ => on_page(&answer.body, "open")
-                        .or_else(|| on_page(&answer.body, "text").map(|text| format!("copy {}", text.replace(code, "{code}"))))
+                        .or_else(|| {
+                            on_page(&answer.body, "text").map(|text| format!("copy {}", text.replace(code, "{code}")))
+                        })
                         .unwrap_or_else(|| "no button but the page's own".to_owned()),
                 };
                 let key = (name.clone(), format!("{} {way}", answer.status));
@@ -168,7 +169,11 @@ fn a_page_that_opens_the_app_and_what_is_kept_of_it() {
     assert!(page.header("vary").contains("User-Agent"));
     assert_eq!(page.header("location"), "");
     let policy = page.header("content-security-policy");
-    assert!(policy.starts_with("default-src 'none'") && policy.contains("script-src 'sha256-") && !policy.contains("unsafe"));
+    assert!(
+        policy.starts_with("default-src 'none'")
+            && policy.contains("script-src 'sha256-")
+            && !policy.contains("unsafe")
+    );
     let open = on_page(&page.body, "open").unwrap();
     assert!(open.starts_with("intent://virtual?params=%7B%22category%22") && open.ends_with(";end"), "{open}");
     assert!(open.contains(";package=com.jingdong.app.mall;"));
@@ -178,10 +183,7 @@ fn a_page_that_opens_the_app_and_what_is_kept_of_it() {
     assert_eq!((told["way"].as_str(), told["url"].as_str()), (Some("intent"), Some("https://u.jd.com/AbCd12")));
     assert!(told["app_url"].as_str().unwrap().starts_with("openapp.jdmobile://virtual?params="));
     assert_eq!(told["mini_program"]["app_id"], "wx91d27dbf599dff74");
-    assert_eq!(
-        told["mini_program"]["path"],
-        "pages/union/proxy/proxy?spreadUrl=https%3A%2F%2Fu.jd.com%2FAbCd12"
-    );
+    assert_eq!(told["mini_program"]["path"], "pages/union/proxy/proxy?spreadUrl=https%3A%2F%2Fu.jd.com%2FAbCd12");
     assert_eq!(told["copy"], format!("https://go.example.com/{code}"));
 
     let headers = [("User-Agent", CHROME)];
@@ -192,7 +194,8 @@ fn a_page_that_opens_the_app_and_what_is_kept_of_it() {
     let plain = ask(&gateway, &code, support::KUAISHOU_AGENT, "application/json");
     assert_eq!((plain.status, plain.header("location")), (302, "https://u.jd.com/AbCd12"));
     let hops = gateway.hops();
-    let ways: Vec<_> = hops.iter().map(|hop| (hop["way"].as_str().unwrap(), hop["landing"].as_str().unwrap())).collect();
+    let ways: Vec<_> =
+        hops.iter().map(|hop| (hop["way"].as_str().unwrap(), hop["landing"].as_str().unwrap())).collect();
     assert_eq!(ways, [("intent", "app"), ("intent", "app"), ("intent", "app"), ("redirect", "app")]);
     assert_eq!(hops[0]["click_id"], page.header("hop-id"));
     assert_eq!(gateway.metric("hopgate_landings_total"), 4.0);

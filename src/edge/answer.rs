@@ -22,6 +22,8 @@ pub type Answered = Response<Full<Bytes>>;
 /// The header that carries the click's id.
 pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
@@ -52,8 +54,8 @@ pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
 /// `200`: a page that sends a permitted visitor on, or the same as JSON for a host app that does it by itself.
 pub fn launched(launched: &Launch, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
-    let body = if wish.json {
-        Body::Json(json!({
+    let (kind, body) = if wish.json {
+        let object = json!({
             "status": StatusCode::OK.as_u16(),
             "way": launched.way,
             "marketplace": launched.marketplace,
@@ -63,16 +65,18 @@ pub fn launched(launched: &Launch, hop_id: Option<&[u8]>, wish: Wish) -> Answere
             "mini_program": launched.mini_program,
             "copy": launched.copy,
             "hop_id": id,
-        }))
+        });
+        (JSON, object.to_string())
     } else {
-        let policy = match launch::script(launched.way) {
-            Some(launch::OPEN_SCRIPT) => &OPENS,
-            Some(_) => &COPIES,
-            None => &STILL,
-        };
-        Body::Page(launch::html(launched, id, wish.language), policy)
+        (HTML, launch::html(launched, id, wish.language))
     };
-    let mut answer = page(StatusCode::OK, body, hop_id, wish);
+    let mut answer = page(StatusCode::OK, kind, body, hop_id, wish);
+    let policy = match launch::script(launched.way) {
+        Some(launch::OPEN_SCRIPT) => &OPENS,
+        Some(_) => &COPIES,
+        None => &STILL,
+    };
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::clone(policy));
     // What is sent depends on the visitor's app; that nobody may store it is said too, this is for those who do.
     answer
         .headers_mut()
@@ -147,7 +151,7 @@ fn told(
     wish: Wish,
 ) -> Answered {
     let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
-    let body = if wish.json {
+    let (kind, body) = if wish.json {
         let mut object = json!({
             "status": code.as_u16(),
             "title": words.title,
@@ -160,11 +164,11 @@ fn told(
             }
             object.extend(more);
         }
-        Body::Json(object)
+        (JSON, object.to_string())
     } else {
-        Body::Page(pages::html(words, id, wish.language), &STILL)
+        (HTML, pages::html(words, id, wish.language))
     };
-    page(code, body, hop_id, wish)
+    page(code, kind, body, hop_id, wish)
 }
 
 /// What a page may do, by its script: none, the one that opens an app, the one that copies.
@@ -172,17 +176,8 @@ static STILL: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None));
 static OPENS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::OPEN_SCRIPT)));
 static COPIES: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::COPY_SCRIPT)));
 
-/// What is said, and for a page what it may do.
-enum Body {
-    Json(serde_json::Value),
-    Page(String, &'static HeaderValue),
-}
-
-fn page(code: StatusCode, body: Body, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
-    let (kind, policy, body) = match body {
-        Body::Json(object) => (HeaderValue::from_static("application/json"), &*STILL, object.to_string()),
-        Body::Page(html, policy) => (HeaderValue::from_static("text/html; charset=utf-8"), policy, html),
-    };
+/// A page or an object of ours: never stored, nothing fetched by it, nothing run.
+fn page(code: StatusCode, kind: HeaderValue, body: String, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = code;
     let headers = answer.headers_mut();
@@ -192,7 +187,7 @@ fn page(code: StatusCode, body: Body, hop_id: Option<&[u8]>, wish: Wish) -> Answ
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(REFERRER_POLICY, NO_REFERRER);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, policy.clone());
+    headers.insert(CONTENT_SECURITY_POLICY, STILL.clone());
     put_hop_id(headers, hop_id);
     answer
 }
