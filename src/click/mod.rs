@@ -26,7 +26,7 @@ use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
-use crate::domain::landing::matrix::{Host, Matrix};
+use crate::domain::landing::matrix::Host;
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
@@ -266,14 +266,21 @@ impl Worker {
         let own = &facts;
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
-        let sent = match (permit, &choice) {
+        // What the matrix wants; what this click can have of it is what was sent.
+        let device = &visitor.device;
+        let share_code = if choice.as_ref().is_some_and(|choice| choice.alternate == MAIN) { link.share_code } else { "" };
+        let wanted = match permit {
             // Who fetches a preview is sent nowhere.
-            (Some(permit), Some(choice)) if !visitor.device.preview => {
-                self.sent(permit, choice, ask, link, visitor.device, matrix.load())
-            }
-            _ => None,
+            Some(_) if device.preview => Way::Redirect,
+            Some(_) if !share_code.is_empty() => Way::CopyCode,
+            Some(permit) => matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace),
+            None => Way::Redirect,
         };
-        let usual = if visitor.device.preview { Way::Card } else { Way::Redirect };
+        let sent = match (&choice, wanted) {
+            (None, _) | (_, Way::Redirect) => None,
+            (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
+        };
+        let usual = if device.preview { Way::Card } else { Way::Redirect };
         let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
         let flags = self.flags(ask, &visitor.device);
@@ -336,30 +343,14 @@ impl Worker {
         }
     }
 
-    /// What a permitted click needs beside a redirect to its landing; none for most.
-    #[inline]
-    fn sent(
-        &self,
-        permit: &Permit<'_>,
-        choice: &Choice<'_, '_>,
-        ask: &Ask<'_>,
-        link: &LinkView<'_>,
-        device: Device,
-        matrix: &Matrix,
-    ) -> Option<Sent> {
-        let facts = &choice.facts;
+    /// What a permitted click needs that is not just redirected to its landing.
+    #[cold]
+    fn send(&self, way: Way, choice: &Choice<'_, '_>, ask: &Ask<'_>, link: &LinkView<'_>, device: Device) -> Sent {
         let share_code = if choice.alternate == MAIN { link.share_code } else { "" };
-        let way = if share_code.is_empty() {
-            matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace)
-        } else {
-            Way::CopyCode
-        };
-        if way == Way::Redirect {
-            return None;
-        }
         // Where the placement is read off the visitor's app, the short link leads nowhere in another one.
         let bound = link.placement.platform.is_some() && link.placement.surface.is_some();
         let short = (bound && !ask.code.is_empty()).then(|| format!("{}/{}", self.gateway.public_url, ask.code));
+        let facts = &choice.facts;
         let click = Permitted {
             marketplace: facts.marketplace,
             target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
@@ -367,7 +358,7 @@ impl Worker {
             short: short.as_deref(),
             share_code,
         };
-        Some(send(way, &click, &self.gateway.words))
+        send(way, &click, &self.gateway.words)
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
