@@ -234,7 +234,11 @@ fn a_share_text_is_known_by_its_goods_and_lands_on_what_was_pasted() {
 
     let (status, made) = post(&gateway, &json!({"url": "https://u.jd.com/Gone", "slug": "unasked"}));
     assert_eq!((status, &made["landing"]["item_id"]), (201, &Value::Null), "made all the same: {made}");
-    assert_eq!(made["warnings"][0]["code"], "resolve_status", "{made}");
+    assert_eq!(
+        (&made["warnings"][0]["code"], &made["identifiable"]),
+        (&json!("resolve_status"), &json!(false)),
+        "{made}"
+    );
     let asked = sites.asked().len();
     assert_eq!(gateway.get("/unasked").status, 403);
     assert_eq!(sites.asked().len(), asked, "a click asks nobody");
