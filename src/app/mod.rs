@@ -24,6 +24,7 @@ use tokio::sync::watch as signal;
 
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
+use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
@@ -223,6 +224,7 @@ impl App {
             None => None,
         };
 
+        let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
 
@@ -277,9 +279,12 @@ impl App {
         };
 
         let shadow = Arc::new(ShadowSlot::default());
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
         let gateway = Arc::new(Gateway {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            landings: Arc::clone(&landings),
+            public_url: public_url.clone(),
             shadow: Arc::clone(&shadow),
             clock: clock.clone(),
             click_key: click_key.clone(),
@@ -313,6 +318,7 @@ impl App {
             policies: Arc::clone(&policies),
             publisher: Arc::clone(&publisher),
             policy_store: Arc::clone(&policy_store),
+            landings,
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
@@ -321,7 +327,7 @@ impl App {
             words,
             click_key,
             journal_dir: data.journal(),
-            public_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click)),
+            public_url,
             node: settings.node.clone(),
         };
         let ops_state = OpsState {

@@ -43,6 +43,11 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(shadow_families(&observed.counters, &observed.labels));
         families.extend(policy_families(&observed.gateway));
         families.extend(catalog_families(&observed.gateway));
+        families.push(counter_family(
+            "hopgate_landing_reload_failures_total",
+            "Reloads of the landing matrix that had faults and kept the last good one.",
+            observed.gateway.landings.failures() as f64,
+        ));
         families.extend(journal_families(&observed.journal, observed.mode));
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(super::notify::families(&observed.webhooks));

@@ -16,6 +16,7 @@ mod demo;
 mod explain;
 mod http;
 mod kills;
+mod landing;
 mod policy;
 mod policy_args;
 mod progress;
@@ -120,6 +121,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve::run(serve),
         Command::Check { config } => check(&config),
         Command::Explain(explain) => explain::run(explain),
+        Command::Landing(asked) => landing::run(asked),
         Command::Policy(Policy::Terms(asked)) => terms::run(asked),
         Command::Policy(Policy::Calendar(asked)) => calendar::run(asked),
         Command::Policy(Policy::Backtest(asked)) => backtest::run(*asked),
@@ -170,6 +172,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         }
         Err(more) => faults.extend(more),
     }
+    faults.extend(crate::config::landing::load(&settings.landing, &settings.words).err().unwrap_or_default());
     if !settings.certificates.is_empty()
         && let Err(error) = Certificates::load(&settings.certificates)
     {

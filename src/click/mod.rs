@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod landings;
 pub mod placement;
 pub mod shadow;
 pub mod visitor;
@@ -23,6 +24,8 @@ use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
+use crate::domain::landing::address::Target;
+use crate::domain::landing::matrix::Host;
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
@@ -32,6 +35,7 @@ use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
 use shadow::ShadowSlot;
 use visitor::{Agents, DayKeys};
 
@@ -41,6 +45,10 @@ pub struct Gateway {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// How permitted clicks are sent on.
+    pub landings: Arc<Landings>,
+    /// What short links begin with.
+    pub public_url: String,
     /// A candidate evaluated beside it, if one is set.
     pub shadow: Arc<ShadowSlot>,
     /// Time.
@@ -75,6 +83,8 @@ pub struct Ask<'a> {
 pub enum Answer {
     /// Land here.
     Redirect(Bytes),
+    /// Land by a page that leads on, or by what it says as JSON.
+    Launch(Box<Launch>),
     /// The policy refuses.
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
@@ -83,6 +93,13 @@ pub enum Answer {
     Unknown,
     /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
     NotLoaded,
+}
+
+impl Answer {
+    /// Whether it lets the visitor through.
+    pub fn lands(&self) -> bool {
+        matches!(self, Answer::Redirect(_) | Answer::Launch(_))
+    }
 }
 
 /// What the refusal page needs to say why, and what still works.
@@ -140,6 +157,7 @@ pub struct Worker {
 
 struct State {
     policy: Reader,
+    matrix: MatrixReader,
     mint: ClickMint,
     agents: Agents,
     fallen: Gathering,
@@ -156,8 +174,13 @@ impl Worker {
         let (mint, agents) = seed.split_at(24);
         let mint = ClickMint::new(mint.try_into().map_err(io::Error::other)?);
         let agents = Agents::new(agents.try_into().map_err(io::Error::other)?);
-        let state =
-            RefCell::new(State { policy: gateway.policies.reader(), mint, agents, fallen: Gathering::default() });
+        let state = RefCell::new(State {
+            policy: gateway.policies.reader(),
+            matrix: gateway.landings.reader(),
+            mint,
+            agents,
+            fallen: Gathering::default(),
+        });
         Ok(Worker { gateway, lane, counters, state })
     }
 
@@ -198,7 +221,7 @@ impl Worker {
     /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
     pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
         let gateway = &*self.gateway;
-        let State { policy, mint, agents, fallen } = &mut *self.state.borrow_mut();
+        let State { policy, matrix, mint, agents, fallen } = &mut *self.state.borrow_mut();
         let policy: &PolicySet = policy.load();
         let now = gateway.clock.now();
         let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
@@ -238,6 +261,21 @@ impl Worker {
         let own = &facts;
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
+        // What the matrix wants; what this click can have of it is what was sent.
+        let device = &visitor.device;
+        // A share code leads nowhere by itself: whoever may have it is shown it, wherever they are.
+        let coded = !link.share_code.is_empty() && choice.as_ref().is_some_and(|choice| choice.alternate == MAIN);
+        let wanted = permit.map_or(Way::Redirect, |permit| {
+            if coded {
+                return Way::CopyCode;
+            }
+            matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace)
+        });
+        let sent = match (&choice, wanted) {
+            (None, _) | (_, Way::Redirect) => None,
+            (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
+        };
+        let way = permit.map(|_| sent.as_ref().map_or(Way::Redirect, Sent::way));
         let id = mint.mint(now);
         let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
@@ -269,11 +307,14 @@ impl Worker {
             node: &gateway.node,
             alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
             tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
-            way: permit.map(|_| Way::Redirect),
+            way,
             macros: "",
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if let Some(way) = way {
+            self.counters.landing(way, facts.marketplace.0);
+        }
         if gateway.shadow.is_on()
             && let Some(live) = &choice
         {
@@ -283,11 +324,28 @@ impl Worker {
             bump(&self.counters.alternates, 1);
         }
         let answer = match (permit, &choice) {
-            (Some(permit), Some(choice)) => Answer::Redirect(land(permit, choice, link)),
+            (Some(permit), Some(choice)) => land(permit, choice, link, sent),
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
         Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+    }
+
+    /// What a permitted click needs that is not just redirected to its landing.
+    #[cold]
+    fn send(&self, way: Way, choice: &Choice<'_, '_>, ask: &Ask<'_>, link: &LinkView<'_>, device: Device) -> Sent {
+        // Where the placement is read off the visitor's app, the short link leads nowhere in another one.
+        let bound = link.placement.platform.is_some() && link.placement.surface.is_some();
+        let short = (bound && !ask.code.is_empty()).then(|| format!("{}/{}", self.gateway.public_url, ask.code));
+        let facts = &choice.facts;
+        let click = Permitted {
+            marketplace: facts.marketplace,
+            target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
+            device,
+            short: short.as_deref(),
+            share_code: if choice.alternate == MAIN { link.share_code } else { "" },
+        };
+        send(way, &click, &self.gateway.words)
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
@@ -323,9 +381,15 @@ impl Worker {
 }
 
 /// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the
-/// allow-list had passed it.
-fn land(_permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Bytes {
-    Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes())
+/// allow-list had passed it, or what leads there by another way.
+fn land(_permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>, sent: Option<Sent>) -> Answer {
+    match sent {
+        None | Some(Sent::Redirect(_, None)) => {
+            Answer::Redirect(Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes()))
+        }
+        Some(Sent::Redirect(_, Some(page))) => Answer::Redirect(Bytes::from(page)),
+        Some(Sent::Page(launch)) => Answer::Launch(launch),
+    }
 }
 
 /// A refused landing as the hop records it.

@@ -1,5 +1,6 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod landing;
 pub mod looks;
 pub mod marketplaces;
 pub mod resolve;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::landing::MatrixFile;
 use super::marketplaces;
 use super::resolve::{self, ResolveSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
@@ -139,6 +140,8 @@ pub struct Settings {
     pub require_backtest: bool,
     /// When traffic is heavy: no window should end then.
     pub traffic: HeavyTraffic,
+    /// How permitted clicks are sent on.
+    pub landing: MatrixFile,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// How long before a link stops working its creator's webhooks are told.
@@ -189,6 +192,7 @@ impl Settings {
             watch_policies: true,
             require_backtest: false,
             traffic: HeavyTraffic::default(),
+            landing: MatrixFile { path: base.join("landing.toml"), named: false },
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
@@ -270,6 +274,12 @@ impl Settings {
             }
             if let Some(items) = table.get("sales").and_then(|field| field.list()) {
                 settings.traffic.sales = items.iter().filter_map(|field| field.parse(str::parse)).collect();
+            }
+            table.finish();
+        }
+        if let Some(table) = section("landing") {
+            if let Some(file) = table.get("matrix").and_then(|field| field.text()) {
+                settings.landing = MatrixFile { path: base.join(file), named: true };
             }
             table.finish();
         }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::fields::FieldFault;
+use crate::domain::device::Os;
+use crate::domain::landing::matrix::Host;
 use crate::domain::link::{Fact, LONGEST_SHARE_CODE};
 use crate::domain::marketplace::{CodeKind, Landing, ShareFault};
 use crate::domain::time::Timestamp;
@@ -70,6 +72,14 @@ impl<'w> Checks<'w> {
 
     pub(super) fn link_kind(&mut self, text: &str) -> Option<LinkKind> {
         self.one_of("link_kind", text, LinkKind::parse(text), &LinkKind::names())
+    }
+
+    pub(super) fn host(&mut self, text: &str) -> Option<Host> {
+        self.one_of("app", text, Host::parse(text), &Host::names())
+    }
+
+    pub(super) fn os(&mut self, text: &str) -> Option<Os> {
+        self.one_of("os", text, Os::parse(text), &Os::names())
     }
 
     /// A creator, category or fact name.

@@ -4,7 +4,7 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`], [`terms`]: what is asked for,
+//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`sent`], [`policy`], [`kill`], [`terms`]: what is asked for,
 //!   checked without HTTP, for the command line as well;
 //! - [`identify`], [`warnings`]: what short links lead to, and what whoever makes a link should know of it;
 //! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
@@ -33,6 +33,7 @@ pub mod landings;
 pub mod ops;
 pub mod policy;
 pub mod problem;
+pub mod sent;
 pub mod terms;
 pub mod warnings;
 
@@ -43,6 +44,7 @@ pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
+use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
@@ -65,6 +67,8 @@ pub struct ControlState {
     pub publisher: Arc<Publisher>,
     /// Policy versions that are kept.
     pub policy_store: Arc<dyn PolicyStore>,
+    /// How permitted clicks are sent on.
+    pub landings: Arc<Landings>,
     /// The candidate beside the policy in force, if one is set.
     pub shadow: Arc<ShadowSlot>,
     /// Keys of callers.

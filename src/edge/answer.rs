@@ -1,5 +1,7 @@
 //! Outcomes as HTTP answers: the one place that maps what happened to a status. Never a permanent redirect.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
@@ -9,8 +11,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
-use super::pages::{self, Language, Words};
+use super::pages::{self, Language, Words, frame, launch};
 use crate::click::Refused;
+use crate::click::landings::Launch;
 use crate::domain::policy::Reason;
 
 /// An answer of the click listeners.
@@ -19,6 +22,8 @@ pub type Answered = Response<Full<Bytes>>;
 /// The header that carries the click's id.
 pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
@@ -43,6 +48,39 @@ pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, NO_STORE);
     put_hop_id(headers, hop_id);
+    answer
+}
+
+/// `200`: a page that sends a permitted visitor on, or the same as JSON for a host app that does it by itself.
+pub fn launched(launched: &Launch, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
+    let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
+    let (kind, body) = if wish.json {
+        let object = json!({
+            "status": StatusCode::OK.as_u16(),
+            "way": launched.way,
+            "marketplace": launched.marketplace,
+            "url": launched.url,
+            "app_url": launched.app_url,
+            "universal_link": launched.universal_link,
+            "mini_program": launched.mini_program,
+            "copy": launched.copy,
+            "hop_id": id,
+        });
+        (JSON, object.to_string())
+    } else {
+        (HTML, launch::html(launched, id, wish.language))
+    };
+    let mut answer = page(StatusCode::OK, kind, body, hop_id, wish);
+    let policy = match launch::script(launched.way) {
+        Some(launch::OPEN_SCRIPT) => &OPENS,
+        Some(_) => &COPIES,
+        None => &STILL,
+    };
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::clone(policy));
+    // What is sent depends on the visitor's app; that nobody may store it is said too, this is for those who do.
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept, Accept-Language, User-Agent, X-Requested-With"));
     answer
 }
 
@@ -126,10 +164,20 @@ fn told(
             }
             object.extend(more);
         }
-        (HeaderValue::from_static("application/json"), object.to_string())
+        (JSON, object.to_string())
     } else {
-        (HeaderValue::from_static("text/html; charset=utf-8"), pages::html(words, id, wish.language))
+        (HTML, pages::html(words, id, wish.language))
     };
+    page(code, kind, body, hop_id, wish)
+}
+
+/// What a page may do, by its script: none, the one that opens an app, the one that copies.
+static STILL: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None));
+static OPENS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::OPEN_SCRIPT)));
+static COPIES: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(launch::COPY_SCRIPT)));
+
+/// A page or an object of ours: never stored, nothing fetched by it, nothing run.
+fn page(code: StatusCode, kind: HeaderValue, body: String, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = code;
     let headers = answer.headers_mut();
@@ -139,12 +187,7 @@ fn told(
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(REFERRER_POLICY, NO_REFERRER);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-        ),
-    );
+    headers.insert(CONTENT_SECURITY_POLICY, STILL.clone());
     put_hop_id(headers, hop_id);
     answer
 }

@@ -96,7 +96,7 @@ impl Service<Request<Incoming>> for Clicks {
             // An answer that has left hyper can no longer become another one.
             (commit, OnDeadline::Refuse) => clicked.commit = commit,
             (Some(commit), OnDeadline::Redirect) => {
-                self.outbox.hold(commit, matches!(clicked.answer, Answer::Redirect(_)));
+                self.outbox.hold(commit, clicked.answer.lands());
             }
             (None, _) => {}
         }
@@ -159,9 +159,10 @@ fn wish(headers: &HeaderMap) -> Wish {
 /// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
 fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
-    let redirects = matches!(clicked.answer, Answer::Redirect(_));
+    let redirects = clicked.answer.lands();
     let answer = match clicked.answer {
         Answer::Redirect(location) => answer::redirect(location, id),
+        Answer::Launch(launch) => answer::launched(&launch, id, wish(headers)),
         Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
         Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),

@@ -5,6 +5,7 @@
 //! one file each sort of page.
 
 pub mod frame;
+pub mod launch;
 pub mod refusal;
 pub mod words;
 
