@@ -268,11 +268,12 @@ impl Worker {
 
         // What the matrix wants; what this click can have of it is what was sent.
         let device = &visitor.device;
-        let share_code = if choice.as_ref().is_some_and(|choice| choice.alternate == MAIN) { link.share_code } else { "" };
+        // A share code leads nowhere by itself: whoever may have it is shown it, wherever they are.
+        let coded = !link.share_code.is_empty() && choice.as_ref().is_some_and(|choice| choice.alternate == MAIN);
         let wanted = match permit {
             // Who fetches a preview is sent nowhere.
             Some(_) if device.preview => Way::Redirect,
-            Some(_) if !share_code.is_empty() => Way::CopyCode,
+            Some(_) if coded => Way::CopyCode,
             Some(permit) => matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace),
             None => Way::Redirect,
         };

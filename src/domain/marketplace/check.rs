@@ -247,7 +247,8 @@ fn short_links(table: &Marketplace, faults: &mut Faults<'_>) {
             let problem = "is not a host below one of the marketplace's own `domains`, or a login page";
             faults.add(format!("short_links[{n}].host"), format!("`{host}` {problem}"));
         }
-        if !path.is_empty() && !(path.starts_with('/') && is_plain(path) && !path.contains(['?', '#'])) {
+        let fits = path.starts_with('/') && is_plain(path) && !path.contains(['?', '#']);
+        if !path.is_empty() && !fits {
             let problem = "is not how a path begins: write / and what follows, without a query";
             faults.add(format!("short_links[{n}].path"), format!("`{path}` {problem}"));
         }
