@@ -85,8 +85,9 @@ impl App {
         Ok(())
     }
 
-    /// Reads policies and certificates again, as SIGHUP asks. Returns when that is done.
+    /// Reads policies, certificates, device tables and signing keys again, as SIGHUP asks. Returns when that is done.
     pub async fn reload(&self) {
+        self.reload_signals();
         reload_policies(&self.publisher, self.gateway.clock.now()).await;
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates);

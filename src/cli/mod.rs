@@ -21,6 +21,7 @@ mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod sign;
 mod terms;
 mod verify;
 mod webhook;
@@ -134,6 +135,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
         Command::Report(asked) => report::run(asked),
+        Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
@@ -175,6 +177,10 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     faults.extend(check_webhooks(&settings)?);
+    match crate::app::signals::read(&settings) {
+        Ok((_, warnings)) => warnings.iter().for_each(|warning| eprintln!("warning: {warning}")),
+        Err(more) => faults.extend(more),
+    }
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());

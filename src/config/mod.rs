@@ -1,6 +1,8 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod devices;
 pub mod looks;
 pub mod settings;
+pub mod signing;
 pub mod tree;
 pub mod webhooks;

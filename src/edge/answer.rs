@@ -74,6 +74,17 @@ pub fn missing(reason: Reason, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     told(code, reason, &pages::missing(reason, wish.language), json!({}), hop_id, wish)
 }
 
+/// `403`: what came signed is not to be believed. Says nothing of why: only operators see that.
+pub fn forged(wish: Wish) -> Answered {
+    told(StatusCode::FORBIDDEN, Reason::BadSignature, &pages::forged(wish.language), json!({}), None, wish)
+}
+
+/// `422`: well signed, but there is nowhere to go. `code` names the fault and `detail` says it in English.
+pub fn unfit(code: &str, detail: &str, wish: Wish) -> Answered {
+    let words = pages::unfit(detail, wish.language);
+    told(StatusCode::UNPROCESSABLE_ENTITY, Reason::NoAgreement, &words, json!({"reason": code}), None, wish)
+}
+
 /// `503`: nothing is wrong with the request.
 pub fn busy(wish: Wish) -> Answered {
     let words = pages::busy(wish.language);

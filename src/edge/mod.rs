@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+mod go;
 pub mod hold;
 pub mod listen;
 pub mod pages;

@@ -31,6 +31,8 @@ use crate::telemetry::metrics::{Shed, bump};
 /// Sent by browsers that fetch ahead: `prefetch`, `prefetch;prerender`, and `preview` of old.
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+/// Android web views name their app's package here; newer ones leave it out.
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What all connections of a worker share.
 pub struct Shared {
@@ -74,9 +76,11 @@ impl Service<Request<Incoming>> for Clicks {
         if let Some(refusal) = self.unfit(&request, &seen) {
             return Answering::Now(Some(refusal));
         }
-        let code = match route(request.uri().path()) {
+        let asked = route(request.uri().path());
+        let code = match asked {
             Route::Code(code) => code,
-            Route::Preview(_) | Route::Go | Route::WellKnown(_) | Route::None => {
+            Route::Go => "",
+            Route::Preview(_) | Route::WellKnown(_) | Route::None => {
                 return Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
             }
         };
@@ -85,21 +89,18 @@ impl Service<Request<Incoming>> for Clicks {
             query: request.uri().query(),
             address: if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer },
             agent: seen.agent,
+            package: seen.package,
             flags: seen.flags,
         };
+        if asked == Route::Go {
+            return self.go(&ask, headers);
+        }
         let mut clicked = self.shared.worker.click(&ask);
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
             return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
         }
-        match (clicked.commit.take(), self.shared.on_deadline) {
-            // An answer that has left hyper can no longer become another one.
-            (commit, OnDeadline::Refuse) => clicked.commit = commit,
-            (Some(commit), OnDeadline::Redirect) => {
-                self.outbox.hold(commit, matches!(clicked.answer, Answer::Redirect(_)));
-            }
-            (None, _) => {}
-        }
+        self.hold(&mut clicked);
         answering(&self.shared, clicked, headers)
     }
 }
@@ -128,13 +129,14 @@ impl Clicks {
 /// What one walk over the headers finds: cheaper than a look-up for each of them.
 struct Seen<'a> {
     agent: &'a [u8],
+    package: &'a [u8],
     hosts: usize,
     flags: HopFlags,
 }
 
 impl<'a> Seen<'a> {
     fn read(method: &Method, headers: &'a HeaderMap) -> Self {
-        let mut seen = Seen { agent: &[], hosts: 0, flags: HopFlags::default() };
+        let mut seen = Seen { agent: &[], package: &[], hosts: 0, flags: HopFlags::default() };
         if *method == Method::HEAD {
             seen.flags = seen.flags.with(HopFlags::HEAD);
         }
@@ -143,6 +145,8 @@ impl<'a> Seen<'a> {
                 seen.agent = value.as_bytes();
             } else if *name == HOST {
                 seen.hosts += 1;
+            } else if *name == REQUESTED_WITH {
+                seen.package = value.as_bytes();
             } else if (*name == SEC_PURPOSE || *name == PURPOSE) && value.as_bytes().starts_with(b"pre") {
                 seen.flags = seen.flags.with(HopFlags::PREFETCH);
             }
@@ -151,19 +155,20 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn wish(headers: &HeaderMap) -> Wish {
+pub(super) fn wish(headers: &HeaderMap) -> Wish {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Wish { json: text(ACCEPT).contains("application/json"), language: Language::choose(text(ACCEPT_LANGUAGE)) }
 }
 
 /// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
-fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
+pub(super) fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
     let redirects = matches!(clicked.answer, Answer::Redirect(_));
     let answer = match clicked.answer {
         Answer::Redirect(location) => answer::redirect(location, id),
         Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
         Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
+        Answer::BadSignature => answer::forged(wish(headers)),
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
         Answer::NotLoaded => busy(shared, headers),
     };
@@ -194,7 +199,8 @@ async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -
         }
     }
     let seen = Seen::read(request.method(), headers);
-    let ask = Ask { code: &code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
+    let Seen { agent, package, flags, .. } = seen;
+    let ask = Ask { code: &code, query: request.uri().query(), address, agent, package, flags };
     // The link is in memory now.
     let clicked = shared.worker.click(&ask);
     answering(&shared, clicked, headers).await.unwrap_or_else(|never| match never {})
