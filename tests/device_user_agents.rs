@@ -5,13 +5,12 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use hopgate::config::devices::{DeviceSettings, Devices, load};
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::device::{Device, HostApp, Os};
-use hopgate::domain::vocabulary::Vocabulary;
 
 const GOLDEN: &str = include_str!("data/user_agents.tsv");
 
-static DEVICES: LazyLock<Devices> =
-    LazyLock::new(|| load(&DeviceSettings::default(), &Vocabulary::default()).unwrap());
+static DEVICES: LazyLock<Devices> = LazyLock::new(|| load(&DeviceSettings::default(), shipped()).unwrap());
 
 fn detect(user_agent: &str) -> Device {
     DEVICES.detector.detect(user_agent.as_bytes())
@@ -38,7 +37,10 @@ fn every_golden_row() {
         let seen = detect(user_agent);
         let found = flags(&seen);
         if (seen.app.as_str(), seen.os.as_str(), found.as_str()) != (app, os, expected) {
-            wrong.push(format!("{user_agent}\n  expected {app} {os} {expected}, found {} {} {found}", seen.app, seen.os));
+            wrong.push(format!(
+                "{user_agent}\n  expected {app} {os} {expected}, found {} {} {found}",
+                seen.app, seen.os
+            ));
         }
         if seen.implausible {
             wrong.push(format!("{user_agent}\n  is taken for implausible"));

@@ -77,7 +77,16 @@ fn exp(seconds: i64) -> String {
 
 fn plain(to: &str) -> String {
     let exp = exp(60);
-    go(&[("to", to), ("platform", "kuaishou"), ("surface", "live_cart"), ("exp", &exp), ("shop_type", "self_operated")], "ks1")
+    go(
+        &[
+            ("to", to),
+            ("platform", "kuaishou"),
+            ("surface", "live_cart"),
+            ("exp", &exp),
+            ("shop_type", "self_operated"),
+        ],
+        "ks1",
+    )
 }
 
 #[test]
@@ -119,7 +128,8 @@ fn a_bad_token_is_403_counted_and_leaves_no_record() {
     let good = token(&key("ks1"), &NewToken { creator: "", ..new_token("nonce-000002") }, &code);
     let foreign = NewToken { platform: "douyin", surface: Surface::Note, creator: "", ..new_token("nonce-000003") };
     let elsewhere = NewToken { creator: "", ..new_token("nonce-000004") };
-    let old = NewToken { expires: at("2022-11-15 11:59:00"), issued: at("2022-11-15 11:50:00"), ..new_token("nonce-000005") };
+    let old =
+        NewToken { expires: at("2022-11-15 11:59:00"), issued: at("2022-11-15 11:50:00"), ..new_token("nonce-000005") };
     let stranger = NewToken { creator: "somebody-else", ..new_token("nonce-000006") };
     let long = NewToken { expires: at("2022-11-15 13:00:01"), ..new_token("nonce-000007") };
     let cases = [
@@ -285,7 +295,8 @@ fn machines_and_impossible_visitors_are_flagged() {
     let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
     let path = format!("/{code}");
     let impossible = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0 QQ/8.8 V1_IPH_SQ_8.8.0";
-    let view = "Mozilla/5.0 (Linux; Android 14; V2417A; wv) AppleWebKit/537.36 Version/4.0 Chrome/120.0 Mobile Safari/537.36";
+    let view =
+        "Mozilla/5.0 (Linux; Android 14; V2417A; wv) AppleWebKit/537.36 Version/4.0 Chrome/120.0 Mobile Safari/537.36";
     let cases: [(&[(&str, &str)], &str, &str); 8] = [
         (&[("X-Forwarded-For", "114.224.10.1")], "", "browser"),
         (&[("X-Forwarded-For", "47.100.1.2")], "datacenter", "browser"),
@@ -320,10 +331,16 @@ fn ad_parameters_are_normalised_by_the_clicks_platform() {
     let free = gateway.link(JD, "", "self_operated");
     let oaid = "1fe9a970-efbb-29e0-0bdd-f5dbbf751ab5";
     let cases = [
-        (&kuaishou, "accountid=9&did=11&aid=22&cid=33&callback=cb_1&ts=1668441600123&os=1".to_owned(),
-         "account=9&callback=cb_1&campaign=11&creative=33&os=ios&ts=1668441600123&unit=22"),
-        (&douyin, "advertiser_id=9&promotion_id=22&cid=33&request_id=r1&os=0&ts=1668441600123".to_owned(),
-         "account=9&creative=33&os=android&request_id=r1&ts=1668441600123&unit=22"),
+        (
+            &kuaishou,
+            "accountid=9&did=11&aid=22&cid=33&callback=cb_1&ts=1668441600123&os=1".to_owned(),
+            "account=9&callback=cb_1&campaign=11&creative=33&os=ios&ts=1668441600123&unit=22",
+        ),
+        (
+            &douyin,
+            "advertiser_id=9&promotion_id=22&cid=33&request_id=r1&os=0&ts=1668441600123".to_owned(),
+            "account=9&creative=33&os=android&request_id=r1&ts=1668441600123&unit=22",
+        ),
         (&kuaishou, format!("oaid={oaid}&imei2=ab&idfa2=cd&ip=1.2.3.4&ua=x&aid=22"), "unit=22"),
         (&kuaishou, "oaid=__OAID__&aid=__AID__&cid=&callback=null&did=0000".to_owned(), ""),
         (&kuaishou, "oaid=".to_owned(), ""),
@@ -384,7 +401,8 @@ fn the_command_line_signs_and_the_readmes_examples_work() {
     let until = shown(at("2022-11-15 13:00:00"));
 
     let to = "https://item.jd.com/100012043978.html?a=1&b=%E4%B8%AD";
-    let arguments = ["sign", "go", "--key", "ks1", "--surface", "live_cart", "--to", to, "--shop-type", "self_operated"];
+    let arguments =
+        ["sign", "go", "--key", "ks1", "--surface", "live_cart", "--to", to, "--shop-type", "self_operated"];
     let ran = shop.run(&[&arguments[..], &["--at", NOW, "--creator", "主播 7"]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
     let answer = served.get(ran.out.trim());

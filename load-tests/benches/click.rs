@@ -9,9 +9,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions, Lookup, NewLink};
 use hopgate::config::devices::{self, DeviceSettings};
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::Placement;
-use hopgate::domain::marketplace::{Destination, recognise};
+use hopgate::domain::marketplace::Destination;
 use hopgate::domain::policy::{
     Agreement, Conditions, Effect, Facts, PolicySet, Rollout, Step, StickTo, Version, decide,
 };
@@ -158,7 +159,7 @@ fn looking_up(c: &mut Criterion) {
         let store =
             SqliteLinkStore::open(&folder.path().join("links.sqlite"), Arc::new(Vocabulary::default())).unwrap();
         let catalog = runtime.block_on(async { Catalog::open(Arc::new(store), LoadOptions::default()) });
-        let landing = recognise("https://item.jd.com/100012043978.html").unwrap();
+        let landing = shipped().markets().recognise("https://item.jd.com/100012043978.html").unwrap();
         for first in (0..count).step_by(50_000) {
             let batch = (first..count.min(first + 50_000))
                 .map(|number| NewLink {
@@ -197,7 +198,7 @@ fn looking_up(c: &mut Criterion) {
 fn reading_requests(c: &mut Criterion) {
     let agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                  Mobile/15E148 Safari/604.1 Kwai/12.3.10.6789 Yoda/2.1.3 NetType/WIFI Language/zh_CN";
-    let devices = devices::load(&DeviceSettings::default(), &Vocabulary::default()).unwrap();
+    let devices = devices::load(&DeviceSettings::default(), shipped()).unwrap();
     let detector = &devices.detector;
     c.bench_function("detect a User-Agent of 180 bytes", |b| b.iter(|| detector.detect(black_box(agent.as_bytes()))));
     let corpus: Vec<&str> = include_str!("../../tests/data/user_agents.tsv")
@@ -222,8 +223,10 @@ fn reading_requests(c: &mut Criterion) {
         b.iter(|| devices.macros.normalise(Some(PlatformId(0)), black_box(query), "", &mut out));
     });
     let url = "https://item.jd.com/100012043978.html?utm_campaign=t_335139774&ShareTm=x";
-    c.bench_function("recognise a URL", |b| b.iter(|| recognise(black_box(url)).is_ok()));
-    c.bench_function("take a stored address back", |b| b.iter(|| Destination::from_stored(black_box(url)).is_ok()));
+    c.bench_function("recognise a URL", |b| b.iter(|| shipped().markets().recognise(black_box(url)).is_ok()));
+    c.bench_function("take a stored address back", |b| {
+        b.iter(|| Destination::from_stored(black_box(url), shipped().markets()).is_ok())
+    });
 }
 
 criterion_group!(benches, deciding, looking_up, reading_requests);

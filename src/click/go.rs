@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use super::{Ask, Clicked, Said, Worker};
 use crate::domain::alternates::Alternates;
 use crate::domain::link::{Fact, LinkState, LinkView, Placement, facts_text};
-use crate::domain::marketplace::{Landing, UrlFault, recognise};
+use crate::domain::marketplace::{Landing, Marketplaces, UrlFault};
 use crate::domain::sign::{Signed, SignedQuery};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::ShopType;
@@ -48,8 +48,8 @@ pub enum Gone {
 
 /// What stands for the code of an outbound click: the same for every click to the same goods, and no code of a link, as
 /// those hold no `~`. A rollout by link sticks to it.
-pub fn code_of(landing: &Landing) -> String {
-    let hash = digest(&SHA256, landing.key().as_bytes());
+pub fn code_of(landing: &Landing, markets: &Marketplaces) -> String {
+    let hash = digest(&SHA256, landing.key(markets).as_bytes());
     format!("go~{}", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..9]))
 }
 
@@ -60,8 +60,8 @@ struct Asked {
     facts: String,
 }
 
-fn read(query: &SignedQuery) -> Result<Asked, GoFault> {
-    let landing = recognise(query.get("to").ok_or(GoFault::NoTarget)?).map_err(GoFault::Target)?;
+fn read(query: &SignedQuery, markets: &Marketplaces) -> Result<Asked, GoFault> {
+    let landing = markets.recognise(query.get("to").ok_or(GoFault::NoTarget)?).map_err(GoFault::Target)?;
     let shop_type = match query.get("shop_type") {
         Some(name) => ShopType::parse(name).ok_or(GoFault::Parameter("shop_type"))?,
         None => ShopType::Unknown,
@@ -90,7 +90,7 @@ impl Worker {
             Ok(proven) => proven,
             Err(fault) => return Gone::Clicked(self.disbelieve(Signed::Go, fault, None)),
         };
-        let asked = match read(&proven.query) {
+        let asked = match read(&proven.query, gateway.words.markets()) {
             Ok(asked) => asked,
             Err(fault) => {
                 self.counters.unfit_go();
@@ -116,7 +116,7 @@ impl Worker {
         };
         let said =
             Said { placement: Some(proven.placement), creator: text("creator").into(), note: text("note").into() };
-        let code = code_of(landing);
+        let code = code_of(landing, gateway.words.markets());
         Gone::Clicked(self.run(&Ask { code: &code, ..*ask }, &link, &said))
     }
 }

@@ -175,8 +175,8 @@ mod tests {
     use crate::domain::device::HostApp;
 
     fn signals() -> Signals {
-        let words = crate::domain::vocabulary::Vocabulary::default();
-        let devices = crate::config::devices::load(&Default::default(), &words).unwrap();
+        let words = crate::config::marketplaces::shipped();
+        let devices = crate::config::devices::load(&Default::default(), words).unwrap();
         Signals::new(devices, Default::default())
     }
 

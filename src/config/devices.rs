@@ -315,10 +315,11 @@ fn plain(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::marketplaces::shipped;
 
     #[test]
     fn what_is_shipped_is_whole() {
-        let devices = load(&DeviceSettings::default(), &Vocabulary::default()).unwrap();
+        let devices = load(&DeviceSettings::default(), shipped()).unwrap();
         assert!(devices.datacenters.len() > 50, "{}", devices.datacenters.len());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/devices");
         let mut found: Vec<String> =
@@ -343,7 +344,7 @@ mod tests {
         fs::write(path("datacenters.txt"), "# mine\n198.51.100.0/24 # lab\n2001:db8::/32\n203.0.113.9\n").unwrap();
         fs::write(path("README.md"), "not read").unwrap();
         let settings = DeviceSettings { dir: Some(folder.path().to_owned()), datacenters: None };
-        let devices = load(&settings, &Vocabulary::default()).unwrap();
+        let devices = load(&settings, shipped()).unwrap();
         assert_eq!(devices.detector.detect(b"Mozilla/5.0 HouseApp/2").app, HostApp::Zhihu);
         assert!(devices.detector.detect(b"HouseBot").bot && !devices.detector.detect(b"curl/8.4.0").bot);
         assert_eq!(devices.detector.detect(b"Mozilla/5.0 MicroMessenger/8").app, HostApp::WeChat, "apps.toml is left");
@@ -363,7 +364,7 @@ mod tests {
         .unwrap();
         fs::write(path("datacenters.txt"), "10.0.0.0/8\n10.0.0.0/99\n").unwrap();
         let settings = DeviceSettings { dir: Some(folder.path().to_owned()), datacenters: None };
-        let faults = load(&settings, &Vocabulary::default()).unwrap_err();
+        let faults = load(&settings, shipped()).unwrap_err();
         let all = faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
         for part in [
             "a.toml:2: apps[0].app: `wechta` is not known: did you mean `wechat`?",
@@ -378,6 +379,6 @@ mod tests {
         }
         assert_eq!(faults.len(), 7, "{all}");
         let gone = DeviceSettings { dir: Some(path("gone")), datacenters: Some(path("none.txt")) };
-        assert_eq!(load(&gone, &Vocabulary::default()).unwrap_err().len(), 2);
+        assert_eq!(load(&gone, shipped()).unwrap_err().len(), 2);
     }
 }

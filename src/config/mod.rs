@@ -2,6 +2,7 @@
 
 pub mod devices;
 pub mod looks;
+pub mod marketplaces;
 pub mod settings;
 pub mod signing;
 pub mod tree;

@@ -180,13 +180,14 @@ pub fn hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::marketplaces::shipped;
     use crate::config::tree::{Faults, from_toml};
 
     fn read_settings(text: &str, base: &Path) -> (SigningSettings, Vec<String>) {
         let faults = Faults::default();
         let node = from_toml("f.toml", text, &faults).unwrap();
         let root = Table::root("f.toml", &node, &faults).unwrap();
-        let read = settings(&root, base, &Vocabulary::default());
+        let read = settings(&root, base, shipped());
         root.finish();
         (read, faults.into_sorted().iter().map(Fault::to_string).collect())
     }

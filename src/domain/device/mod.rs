@@ -138,11 +138,11 @@ pub const fn platform_of(app: HostApp) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::vocabulary::Vocabulary;
+    use crate::config::marketplaces::shipped;
 
     #[test]
     fn platforms_are_in_the_vocabulary() {
-        let words = Vocabulary::default();
+        let words = shipped();
         let named: Vec<_> = HostApp::ALL.iter().filter_map(|app| platform_of(*app)).collect();
         assert!(named.iter().all(|name| words.platform(name).is_some()), "{named:?}");
         assert_eq!(platform_of(HostApp::Tmall), Some("taobao"));
