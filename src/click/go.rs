@@ -88,7 +88,7 @@ impl Worker {
         let signals = std::sync::Arc::clone(self.state.borrow_mut().signals.load());
         let proven = match signals.keys.check_go(ask.query.unwrap_or_default(), now, &gateway.words) {
             Ok(proven) => proven,
-            Err(fault) => return Gone::Clicked(self.disbelieve(Signed::Go, fault, None)),
+            Err(fault) => return Gone::Clicked(self.disbelieve(ask, Signed::Go, fault, None)),
         };
         let asked = match read(&proven.query, gateway.words.markets()) {
             Ok(asked) => asked,

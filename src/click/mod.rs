@@ -224,7 +224,7 @@ impl Worker {
             None => self.run(ask, link, &Said::default()),
             Some(token) => match self.believe(ask, link, token) {
                 Ok(said) => self.run(ask, link, &said),
-                Err(fault) => self.disbelieve(Signed::Token, fault, Some(link.marketplace)),
+                Err(fault) => self.disbelieve(ask, Signed::Token, fault, Some(link.marketplace)),
             },
         }
     }
@@ -253,9 +253,13 @@ impl Worker {
 
     /// Counts something signed that is not to be believed. Not recorded: whoever can write signatures badly must not be
     /// able to fill the disk.
-    pub fn disbelieve(&self, what: Signed, fault: SignFault, marketplace: Option<MarketplaceId>) -> Clicked {
+    fn disbelieve(&self, ask: &Ask<'_>, what: Signed, fault: SignFault, marketplace: Option<MarketplaceId>) -> Clicked {
         self.counters.bad_signature(what, fault);
-        self.counters.click(None, marketplace.map(|id| id.0), Reason::BadSignature as usize);
+        if self.flags(ask, &self.device(ask), false).is_person() {
+            self.counters.click(None, marketplace.map(|id| id.0), Reason::BadSignature as usize);
+        } else {
+            bump(&self.counters.machines, 1);
+        }
         Clicked { answer: Answer::BadSignature, hop_id: None, commit: None }
     }
 

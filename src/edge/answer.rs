@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::pages::{self, Language, Words};
 use crate::click::Refused;
+use crate::click::go::GoFault;
 use crate::domain::policy::Reason;
 
 /// An answer of the click listeners.
@@ -79,10 +80,10 @@ pub fn forged(wish: Wish) -> Answered {
     told(StatusCode::FORBIDDEN, Reason::BadSignature, &pages::forged(wish.language), json!({}), None, wish)
 }
 
-/// `422`: well signed, but there is nowhere to go. `code` names the fault and `detail` says it in English.
-pub fn unfit(code: &str, detail: &str, wish: Wish) -> Answered {
-    let words = pages::unfit(detail, wish.language);
-    told(StatusCode::UNPROCESSABLE_ENTITY, Reason::NoAgreement, &words, json!({"reason": code}), None, wish)
+/// `422`: well signed, but there is nowhere to go. The reason is the fault's.
+pub fn unfit(fault: &GoFault, wish: Wish) -> Answered {
+    let words = pages::unfit(&fault.to_string(), wish.language);
+    told(StatusCode::UNPROCESSABLE_ENTITY, Reason::NoAgreement, &words, json!({"reason": fault.code()}), None, wish)
 }
 
 /// `503`: nothing is wrong with the request.

@@ -2,7 +2,6 @@
 
 pub mod answer;
 pub mod client;
-mod go;
 pub mod hold;
 pub mod listen;
 pub mod pages;

@@ -21,6 +21,7 @@ use super::pages::Language;
 use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use crate::catalog::FetchError;
+use crate::click::go::Gone;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
 use crate::domain::hop::HopFlags;
@@ -92,15 +93,25 @@ impl Service<Request<Incoming>> for Clicks {
             package: seen.package,
             flags: seen.flags,
         };
-        if asked == Route::Go {
-            return self.go(&ask, headers);
-        }
-        let mut clicked = self.shared.worker.click(&ask);
+        let mut clicked = match asked {
+            Route::Go => match self.shared.worker.go(&ask) {
+                Gone::Clicked(clicked) => clicked,
+                Gone::Unfit(fault) => return Answering::Now(Some(answer::unfit(&fault, wish(headers)))),
+            },
+            _ => self.shared.worker.click(&ask),
+        };
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
             return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
         }
-        self.hold(&mut clicked);
+        match (clicked.commit.take(), self.shared.on_deadline) {
+            // An answer that has left hyper can no longer become another one.
+            (commit, OnDeadline::Refuse) => clicked.commit = commit,
+            (Some(commit), OnDeadline::Redirect) => {
+                self.outbox.hold(commit, matches!(clicked.answer, Answer::Redirect(_)));
+            }
+            (None, _) => {}
+        }
         answering(&self.shared, clicked, headers)
     }
 }
@@ -155,13 +166,13 @@ impl<'a> Seen<'a> {
     }
 }
 
-pub(super) fn wish(headers: &HeaderMap) -> Wish {
+fn wish(headers: &HeaderMap) -> Wish {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Wish { json: text(ACCEPT).contains("application/json"), language: Language::choose(text(ACCEPT_LANGUAGE)) }
 }
 
 /// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
-pub(super) fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
+fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
     let redirects = matches!(clicked.answer, Answer::Redirect(_));
     let answer = match clicked.answer {
