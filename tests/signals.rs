@@ -287,6 +287,9 @@ fn a_well_signed_click_to_a_foreign_page_is_422_without_location() {
     assert!(gateway.hops().is_empty());
 }
 
+/// Headers, and the flags and app a hop then has.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[test]
 fn machines_and_impossible_visitors_are_flagged() {
     let gateway = Gateway::start_with(NOW, |settings| {
@@ -297,7 +300,7 @@ fn machines_and_impossible_visitors_are_flagged() {
     let impossible = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0 QQ/8.8 V1_IPH_SQ_8.8.0";
     let view =
         "Mozilla/5.0 (Linux; Android 14; V2417A; wv) AppleWebKit/537.36 Version/4.0 Chrome/120.0 Mobile Safari/537.36";
-    let cases: [(&[(&str, &str)], &str, &str); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&[("X-Forwarded-For", "114.224.10.1")], "", "browser"),
         (&[("X-Forwarded-For", "47.100.1.2")], "datacenter", "browser"),
         (&[("User-Agent", impossible)], "implausible", "qq"),
@@ -311,7 +314,11 @@ fn machines_and_impossible_visitors_are_flagged() {
         ask(&gateway, &path, headers);
         let hop = gateway.hops().pop().unwrap();
         let found: Vec<&str> = hop["flags"].as_array().unwrap().iter().filter_map(|flag| flag.as_str()).collect();
-        assert_eq!((found.join(" ").as_str(), hop["app"].as_str().unwrap_or("unknown")), (flags, app), "{headers:?}: {hop}");
+        assert_eq!(
+            (found.join(" ").as_str(), hop["app"].as_str().unwrap_or("unknown")),
+            (flags, app),
+            "{headers:?}: {hop}"
+        );
     }
     let flagged = |flag: &str| gateway.metric(&format!("hopgate_flagged_clicks_total{{flag=\"{flag}\"}}"));
     assert_eq!(
