@@ -7,6 +7,7 @@
 mod notify;
 mod observe;
 pub mod resolve;
+pub mod signals;
 mod upkeep;
 
 use std::fs;
@@ -25,7 +26,9 @@ use tokio::sync::watch as signal;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
+use crate::click::replay::Replay;
 use crate::click::shadow::ShadowSlot;
+use crate::click::signals::SignalSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
@@ -229,6 +232,7 @@ impl App {
         let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
+        let signals = signals::read_logged(&settings).map_err(StartError::Config)?;
 
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
@@ -292,6 +296,8 @@ impl App {
             click_key: click_key.clone(),
             words: Arc::clone(&words),
             visitors,
+            signals: SignalSlot::new(signals),
+            replay: Replay::default(),
             node: settings.node.clone(),
         });
         let labels = labels(&gateway);

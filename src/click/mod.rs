@@ -4,10 +4,13 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod go;
 pub mod landings;
 pub mod placement;
 pub mod preview;
+pub mod replay;
 pub mod shadow;
+pub mod signals;
 pub mod visitor;
 
 use std::cell::RefCell;
@@ -23,13 +26,14 @@ use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
-use crate::domain::hop::{Hop, HopFlags, Outcome};
+use crate::domain::hop::{Hop, HopFlags, MOST_MACROS, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
 use crate::domain::landing::matrix::Host;
-use crate::domain::link::{LinkState, LinkView};
+use crate::domain::link::{LinkState, LinkView, Placement};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
+use crate::domain::sign::{SignFault, Signed, token_in};
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
@@ -37,7 +41,9 @@ use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
 use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
+use replay::Replay;
 use shadow::ShadowSlot;
+use signals::{SignalReader, SignalSlot};
 use visitor::{Agents, DayKeys};
 
 /// What every worker shares.
@@ -60,6 +66,10 @@ pub struct Gateway {
     pub words: Arc<Vocabulary>,
     /// Keys of visitors' hashes.
     pub visitors: DayKeys,
+    /// What is known of headers, parameters, networks and keys.
+    pub signals: SignalSlot,
+    /// Tokens that were used.
+    pub replay: Replay,
     /// This gateway's name.
     pub node: String,
 }
@@ -69,12 +79,14 @@ pub struct Gateway {
 pub struct Ask<'a> {
     /// The code in the path.
     pub code: &'a str,
-    /// The query, for unsigned hints.
+    /// The query: a signed token, unsigned hints, an ad platform's parameters.
     pub query: Option<&'a str>,
     /// The visitor's address, proxies taken into account.
     pub address: IpAddr,
     /// The User-Agent; empty when there is none.
     pub agent: &'a [u8],
+    /// What `X-Requested-With` says; empty when there is none.
+    pub package: &'a [u8],
     /// Flags the edge can tell: HEAD, prefetch.
     pub flags: HopFlags,
 }
@@ -90,6 +102,8 @@ pub enum Answer {
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
     Gone(Reason),
+    /// What came signed is not to be believed.
+    BadSignature,
     /// No such link.
     Unknown,
     /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
@@ -163,6 +177,8 @@ pub struct Worker {
 struct State {
     policy: Reader,
     matrix: MatrixReader,
+    signals: SignalReader,
+    macros: String,
     mint: ClickMint,
     agents: Agents,
     fallen: Gathering,
@@ -182,6 +198,8 @@ impl Worker {
         let state = RefCell::new(State {
             policy: gateway.policies.reader(),
             matrix: gateway.landings.reader(),
+            signals: gateway.signals.reader(),
+            macros: String::with_capacity(MOST_MACROS),
             mint,
             agents,
             fallen: Gathering::default(),
@@ -211,7 +229,7 @@ impl Worker {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                let machine = !self.flags(ask, &self.device(ask)).is_person();
+                let machine = !self.flags(ask, &self.device(ask), false).is_person();
                 if machine {
                     bump(&self.counters.machines, 1);
                 } else {
@@ -223,14 +241,66 @@ impl Worker {
         }
     }
 
-    /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
+    /// Decides and records a click on a known link. No await, no lock of ours but that of used tokens, where there is one:
+    /// it runs under the catalog's read guard.
     pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
+        match ask.query.and_then(token_in) {
+            None => self.run(ask, link, &Said::default()),
+            Some(token) => match self.believe(ask, link, token) {
+                Ok(said) => self.run(ask, link, &said),
+                Err(fault) => self.disbelieve(ask, Signed::Token, fault, Some(link.marketplace)),
+            },
+        }
+    }
+
+    /// What a token says, if it is to be believed.
+    fn believe(&self, ask: &Ask<'_>, link: &LinkView<'_>, token: &str) -> Result<Said, SignFault> {
         let gateway = &*self.gateway;
-        let State { policy, matrix, mint, agents, fallen } = &mut *self.state.borrow_mut();
-        let policy: &PolicySet = policy.load();
         let now = gateway.clock.now();
-        let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
-        let known = placement::find(link.placement, visitor.device.app, ask.query, &gateway.words);
+        let signals = Arc::clone(self.state.borrow_mut().signals.load());
+        let token = signals.keys.check_token(token, ask.code, now, &gateway.words)?;
+        let other_creator = !link.creator.is_empty() && !token.creator.is_empty() && *link.creator != *token.creator;
+        if other_creator || placement::contradicts(link.placement, token.placement) {
+            return Err(SignFault::Contradiction);
+        }
+        let visitor = {
+            let State { agents, .. } = &mut *self.state.borrow_mut();
+            agents.visitor(&gateway.visitors, &signals, now, ask.address, ask.agent, ask.package)
+        };
+        // Machines fetch ahead what a person will open with the same token: they neither use it up nor are counted.
+        let person = self.flags(ask, &visitor.device, false).is_person();
+        if person && !gateway.replay.admits(token.key, token.nonce, visitor.hash, now, token.expires) {
+            return Err(SignFault::Replayed);
+        }
+        Ok(Said { placement: Some(token.placement), creator: token.creator, note: token.note })
+    }
+
+    /// Counts something signed that is not to be believed. Not recorded: whoever can write signatures badly must not be
+    /// able to fill the disk.
+    fn disbelieve(&self, ask: &Ask<'_>, what: Signed, fault: SignFault, marketplace: Option<MarketplaceId>) -> Clicked {
+        self.counters.bad_signature(what, fault);
+        if self.flags(ask, &self.device(ask), false).is_person() {
+            self.counters.click(None, marketplace.map(|id| id.0), Reason::BadSignature as usize);
+        } else {
+            bump(&self.counters.machines, 1);
+        }
+        Clicked { answer: Answer::BadSignature, hop_id: None, preview: false, alternate: MAIN, commit: None }
+    }
+
+    /// Decides and records a click of which `said` has been proven.
+    pub(super) fn run(&self, ask: &Ask<'_>, link: &LinkView<'_>, said: &Said) -> Clicked {
+        let gateway = &*self.gateway;
+        let State { policy, matrix, signals, macros, mint, agents, fallen } = &mut *self.state.borrow_mut();
+        let policy: &PolicySet = policy.load();
+        let signals = signals.load();
+        let now = gateway.clock.now();
+        let visitor = agents.visitor(&gateway.visitors, signals, now, ask.address, ask.agent, ask.package);
+        let known = placement::find(link.placement, said.placement, visitor.device.app, ask.query, &gateway.words);
+        let creator = if link.creator.is_empty() { &*said.creator } else { link.creator };
+        macros.clear();
+        if let Some(query) = ask.query {
+            signals.devices.macros.normalise(known.placement.platform, query, &said.note, macros);
+        }
         let facts = Facts {
             platform: known.placement.platform,
             surface: known.placement.surface,
@@ -238,7 +308,7 @@ impl Worker {
             shop_type: link.shop_type,
             link_kind: link.link_kind,
             category: link.category,
-            creator: link.creator,
+            creator,
             shop: link.shop,
             item: link.item,
             carried: link.facts,
@@ -268,11 +338,12 @@ impl Worker {
 
         // What the matrix wants; what this click can have of it is what was sent.
         let device = &visitor.device;
+        // Who fetches a preview of a link is given a card.
+        let preview = device.preview && !ask.code.is_empty();
         // A share code leads nowhere by itself: whoever may have it is shown it, wherever they are.
         let coded = !link.share_code.is_empty() && choice.as_ref().is_some_and(|choice| choice.alternate == MAIN);
         let wanted = match permit {
-            // Who fetches a preview is sent nowhere.
-            Some(_) if device.preview => Way::Redirect,
+            Some(_) if preview => Way::Redirect,
             Some(_) if coded => Way::CopyCode,
             Some(permit) => matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace),
             None => Way::Redirect,
@@ -281,15 +352,15 @@ impl Worker {
             (None, _) | (_, Way::Redirect) => None,
             (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
         };
-        let usual = if device.preview { Way::Card } else { Way::Redirect };
+        let usual = if preview { Way::Card } else { Way::Redirect };
         let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
-        let flags = self.flags(ask, &visitor.device);
+        let flags = self.flags(ask, &visitor.device, signals.is_datacenter(ask.address));
         let hop = Hop {
             id,
             at: now,
             code: ask.code,
-            creator: link.creator,
+            creator,
             platform: known.placement.platform.map_or("", |id| gateway.words.platform_name(id)),
             surface: known.placement.surface,
             placement_source: known.source,
@@ -315,7 +386,7 @@ impl Worker {
             alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
             tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
             way,
-            macros: "",
+            macros: macros.as_str(),
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, facts.marketplace, reason, flags);
@@ -338,7 +409,7 @@ impl Worker {
         Clicked {
             answer,
             hop_id: Some(gateway.click_key.text(id)),
-            preview: visitor.device.preview,
+            preview,
             alternate: hop.alternate,
             commit: Some(commit),
         }
@@ -364,17 +435,24 @@ impl Worker {
 
     fn device(&self, ask: &Ask<'_>) -> Device {
         let gateway = &*self.gateway;
-        let State { agents, .. } = &mut *self.state.borrow_mut();
-        agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
+        let State { agents, signals, .. } = &mut *self.state.borrow_mut();
+        let now = gateway.clock.now();
+        agents.visitor(&gateway.visitors, signals.load(), now, ask.address, ask.agent, ask.package).device
     }
 
-    fn flags(&self, ask: &Ask<'_>, device: &Device) -> HopFlags {
+    fn flags(&self, ask: &Ask<'_>, device: &Device, datacenter: bool) -> HopFlags {
         let mut flags = ask.flags;
         if device.bot {
             flags = flags.with(HopFlags::BOT);
         }
         if device.preview {
             flags = flags.with(HopFlags::PREVIEW);
+        }
+        if device.implausible {
+            flags = flags.with(HopFlags::IMPLAUSIBLE);
+        }
+        if datacenter {
+            flags = flags.with(HopFlags::DATACENTER);
         }
         if ask.agent.is_empty() {
             flags = flags.with(HopFlags::NO_AGENT);
@@ -386,12 +464,24 @@ impl Worker {
     }
 
     fn count(&self, platform: Option<PlatformId>, marketplace: MarketplaceId, reason: Reason, flags: HopFlags) {
+        self.counters.flags(flags);
         if flags.is_person() {
             self.counters.click(platform.map(|id| id.0), Some(marketplace.0), reason as usize);
         } else {
             bump(&self.counters.machines, 1);
         }
     }
+}
+
+/// What was signed of a click, beside its link.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Said {
+    /// Where it happened.
+    pub placement: Option<Placement>,
+    /// The creator; empty for none.
+    pub creator: Box<str>,
+    /// The note or video; empty for none.
+    pub note: Box<str>,
 }
 
 /// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the

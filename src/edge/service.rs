@@ -24,6 +24,7 @@ use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use super::well_known::WellKnown;
 use crate::catalog::{FetchError, Lookup};
+use crate::click::go::Gone;
 use crate::click::preview::Looked;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
@@ -35,6 +36,8 @@ use crate::telemetry::metrics::{Shed, bump};
 /// Sent by browsers that fetch ahead: `prefetch`, `prefetch;prerender`, and `preview` of old.
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+/// Android web views name their app's package here; newer ones leave it out.
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Looks at links without a click, of one worker: so many at once …
 const LOOKS: u32 = 40;
@@ -128,32 +131,40 @@ impl Service<Request<Incoming>> for Clicks {
             return Answering::Now(Some(refusal));
         }
         let nothing = || Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
-        let (code, look) = match route(request.uri().path()) {
-            Route::Code(code) => (code, false),
-            Route::Preview(code) => (code, true),
+        let asked = route(request.uri().path());
+        let code = match asked {
+            Route::Code(code) | Route::Preview(code) => code,
+            Route::Go => "",
             Route::WellKnown(name) => match self.shared.site.well_known.file(name) {
                 Some(file) => return Answering::Now(Some(answer::well_known(file))),
                 None => return nothing(),
             },
-            Route::Go | Route::None => return nothing(),
+            Route::None => return nothing(),
         };
         let ask = Ask {
             code,
             query: request.uri().query(),
             address: if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer },
             agent: seen.agent,
+            package: seen.package,
             flags: seen.flags,
         };
-        if look {
-            return match look_at(&self.shared, &ask, headers) {
-                Some(answer) => Answering::Now(Some(answer)),
-                None => {
-                    let address = ask.address;
-                    Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)))
-                }
-            };
-        }
-        let mut clicked = self.shared.worker.click(&ask);
+        let mut clicked = match asked {
+            Route::Preview(_) => {
+                return match look_at(&self.shared, &ask, headers) {
+                    Some(answer) => Answering::Now(Some(answer)),
+                    None => {
+                        let address = ask.address;
+                        Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)))
+                    }
+                };
+            }
+            Route::Go => match self.shared.worker.go(&ask) {
+                Gone::Clicked(clicked) => clicked,
+                Gone::Unfit(fault) => return Answering::Now(Some(answer::unfit(&fault, wish(headers)))),
+            },
+            _ => self.shared.worker.click(&ask),
+        };
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
             return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
@@ -217,13 +228,14 @@ impl Clicks {
 /// What one walk over the headers finds: cheaper than a look-up for each of them.
 struct Seen<'a> {
     agent: &'a [u8],
+    package: &'a [u8],
     hosts: usize,
     flags: HopFlags,
 }
 
 impl<'a> Seen<'a> {
     fn read(method: &Method, headers: &'a HeaderMap) -> Self {
-        let mut seen = Seen { agent: &[], hosts: 0, flags: HopFlags::default() };
+        let mut seen = Seen { agent: &[], package: &[], hosts: 0, flags: HopFlags::default() };
         if *method == Method::HEAD {
             seen.flags = seen.flags.with(HopFlags::HEAD);
         }
@@ -232,6 +244,8 @@ impl<'a> Seen<'a> {
                 seen.agent = value.as_bytes();
             } else if *name == HOST {
                 seen.hosts += 1;
+            } else if *name == REQUESTED_WITH {
+                seen.package = value.as_bytes();
             } else if (*name == SEC_PURPOSE || *name == PURPOSE) && value.as_bytes().starts_with(b"pre") {
                 seen.flags = seen.flags.with(HopFlags::PREFETCH);
             }
@@ -257,6 +271,7 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &Header
         Answer::Launch(launch) => answer::launched(&launch, id, wish(headers)),
         Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
         Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
+        Answer::BadSignature => answer::forged(wish(headers)),
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
         Answer::NotLoaded => busy(shared, headers),
     };
@@ -292,7 +307,8 @@ async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -
         }
     }
     let seen = Seen::read(request.method(), headers);
-    let ask = Ask { code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
+    let Seen { agent, package, flags, .. } = seen;
+    let ask = Ask { code, query: request.uri().query(), address, agent, package, flags };
     if look {
         return look_at(&shared, &ask, headers).unwrap_or_else(|| busy(&shared, headers));
     }

@@ -9,7 +9,9 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 
 use super::shadow::ShadowCounters;
+use crate::domain::hop::HopFlags;
 use crate::domain::landing::Way;
+use crate::domain::sign::{SignFault, Signed};
 
 /// Upper bounds of the latency buckets in seconds, for `hopgate_click_seconds`.
 pub const LATENCY_BOUNDS: [f64; 16] =
@@ -38,6 +40,12 @@ pub struct WorkerCounters {
     pub accepted: AtomicU64,
     /// A candidate policy beside the live one.
     pub shadow: ShadowCounters,
+    /// Decided clicks, of people and machines, by flag.
+    flags: [AtomicU64; HopFlags::NAMES.len()],
+    /// What came signed and was not believed, by what it was and why.
+    bad_signatures: [[AtomicU64; SignFault::ALL.len()]; Signed::ALL.len()],
+    /// Outbound clicks that were well signed and could not be served.
+    unfit_go: AtomicU64,
     /// What was turned away, by [`Shed`].
     pub shed: [AtomicU64; Shed::ALL.len()],
 }
@@ -126,8 +134,32 @@ impl WorkerCounters {
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shadow: ShadowCounters::new(shape),
+            flags: Default::default(),
+            bad_signatures: Default::default(),
+            unfit_go: AtomicU64::new(0),
             shed: Default::default(),
         }
+    }
+
+    /// Counts the flags of one decided click; most have none.
+    pub fn flags(&self, flags: HopFlags) {
+        if flags != HopFlags::default() {
+            self.flags
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| flags.0 & 1 << bit != 0)
+                .for_each(|(_, cell)| bump(cell, 1));
+        }
+    }
+
+    /// Counts an outbound click that was well signed and could not be served.
+    pub fn unfit_go(&self) {
+        bump(&self.unfit_go, 1);
+    }
+
+    /// Counts something signed that was not believed.
+    pub fn bad_signature(&self, what: Signed, fault: SignFault) {
+        bump(&self.bad_signatures[what as usize][fault as usize], 1);
     }
 
     fn cell(&self, platform: Option<u8>, marketplace: Option<u8>, reason: usize) -> usize {
@@ -244,6 +276,16 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             counter(count as f64, &[("class", class.as_str().to_owned())])
         })
         .collect();
+    let flags = HopFlags::NAMES.iter().enumerate().map(|(bit, name)| {
+        let count = sum(&|worker| worker.flags[bit].load(Ordering::Relaxed));
+        counter(count as f64, &[("flag", (*name).to_owned())])
+    });
+    let bad_signatures = Signed::ALL.iter().flat_map(|what| SignFault::ALL.iter().map(|fault| (*what, *fault)));
+    let bad_signatures = bad_signatures.map(|(what, fault)| {
+        let count = sum(&|worker| worker.bad_signatures[what as usize][fault as usize].load(Ordering::Relaxed));
+        let pairs = [("what", what.as_str().to_owned()), ("why", fault.as_str().to_owned())];
+        counter(count as f64, &pairs)
+    });
     let connections = sum(&|worker| worker.connections.load(Ordering::Relaxed)) as f64;
     let accepted = sum(&|worker| worker.accepted.load(Ordering::Relaxed)) as f64;
     let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
@@ -264,6 +306,23 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             "hopgate_alternate_landings_total",
             "Clicks, of people and machines, that landed on an alternate of their link.",
             alternates,
+        ),
+        family(
+            "hopgate_flagged_clicks_total",
+            "Decided clicks, of people and machines, by flag; one with several counts under each.",
+            MetricType::COUNTER,
+            flags.collect(),
+        ),
+        family(
+            "hopgate_bad_signatures_total",
+            "Signed clicks and tokens that were refused, by why.",
+            MetricType::COUNTER,
+            bad_signatures.collect(),
+        ),
+        counter_family(
+            "hopgate_unfit_go_total",
+            "Outbound clicks that were well signed and led nowhere the allow-list takes, or said something not understood.",
+            sum(&|worker| worker.unfit_go.load(Ordering::Relaxed)) as f64,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family(
