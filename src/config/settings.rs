@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::proxy::{self, ProxySettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -145,6 +146,8 @@ pub struct Settings {
     pub webhooks: Vec<WebhookSettings>,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
+    /// Upstreams of proxied landings.
+    pub proxy: ProxySettings,
     /// Log lines.
     pub log_format: LogFormat,
     /// Log filter, `info` or a `RUST_LOG` expression.
@@ -189,6 +192,7 @@ impl Settings {
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
             words: Vocabulary::default(),
+            proxy: ProxySettings::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -302,6 +306,10 @@ impl Settings {
             }
             table.finish();
         }
+        if let Some(table) = section("proxy") {
+            settings.proxy = proxy::read(&table, base);
+            table.finish();
+        }
         if let Some(table) = section("log") {
             let formats = |text: &str| match text {
                 "text" => Some(LogFormat::Text),
@@ -411,7 +419,7 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// `20ms`, `5s`, `10m`, `1h`; at least 1 ms and at most 24 h.
-fn duration(field: &Field<'_>) -> Option<Duration> {
+pub(super) fn duration(field: &Field<'_>) -> Option<Duration> {
     field.parse(|text| {
         let wrong = || format!("`{text}` is not a time span: write 20ms, 5s, 10m or 1h, at least 1ms and at most 24h");
         let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
