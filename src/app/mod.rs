@@ -37,6 +37,7 @@ use crate::domain::policy::Reason;
 use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
 use crate::edge::plain;
+use crate::edge::proxy::upstream;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
@@ -223,6 +224,7 @@ impl App {
         };
 
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let upstreams = upstream::build(&settings.proxy).map_err(StartError::Config)?;
 
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
@@ -284,6 +286,7 @@ impl App {
             words: Arc::clone(&words),
             visitors,
             node: settings.node.clone(),
+            proxy: settings.proxy.clone(),
         });
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
@@ -300,8 +303,10 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                upstreams: Arc::clone(&upstreams),
             },
         );
+        runtime.spawn(upstream::resolve(Arc::clone(&upstreams)));
 
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
@@ -358,6 +363,7 @@ impl App {
                 trusted: settings.trusted_proxies.clone(),
                 proxy_protocol: settings.proxy_protocol,
                 on_deadline: settings.journal.on_deadline,
+                upstreams: Arc::clone(&upstreams),
                 drain: drained.clone(),
             };
             threads

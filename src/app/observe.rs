@@ -6,6 +6,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::click::Gateway;
 use crate::config::settings::JournalMode;
+use crate::edge::proxy::upstream::Upstreams;
 use crate::edge::tls::Certificates;
 use crate::journal::{JournalStats, State};
 use crate::notify::courier::Tally;
@@ -14,6 +15,7 @@ use crate::telemetry::metrics::{
     Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
 };
 
+use crate::telemetry::proxy::proxy_families;
 use crate::telemetry::shadow::shadow_families;
 
 /// What is observed.
@@ -32,6 +34,8 @@ pub struct Observed {
     pub mode: JournalMode,
     /// What was told to webhooks.
     pub webhooks: Arc<Tally>,
+    /// Upstreams of proxied landings.
+    pub upstreams: Upstreams,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -43,6 +47,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(catalog_families(&observed.gateway));
         families.extend(journal_families(&observed.journal, observed.mode));
         families.extend(certificate_families(observed.certificates.as_deref()));
+        families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families
     });

@@ -175,6 +175,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     faults.extend(check_webhooks(&settings)?);
+    faults.extend(crate::edge::proxy::upstream::build(&settings.proxy).err().unwrap_or_default());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());

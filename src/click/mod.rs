@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod deferred;
 pub mod placement;
 pub mod shadow;
 pub mod visitor;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
+use crate::config::proxy::ProxySettings;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
@@ -27,10 +29,11 @@ use crate::domain::link::{LinkState, LinkView};
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
-use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
+use crate::domain::vocabulary::{LandingMode, MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use deferred::Deferred;
 use shadow::ShadowSlot;
 use visitor::{Agents, DayKeys};
 
@@ -52,6 +55,8 @@ pub struct Gateway {
     pub visitors: DayKeys,
     /// This gateway's name.
     pub node: String,
+    /// Which landings can be proxied.
+    pub proxy: ProxySettings,
 }
 
 /// One tap on a link, as the edge understood it.
@@ -74,6 +79,8 @@ pub struct Ask<'a> {
 pub enum Answer {
     /// Land here.
     Redirect(Bytes),
+    /// Answer with the page itself, from an upstream; then [`Worker::settle`] the click, which is not recorded yet.
+    Proxy(Box<Proxied>),
     /// The policy refuses.
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
@@ -82,6 +89,17 @@ pub enum Answer {
     Unknown,
     /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
     NotLoaded,
+}
+
+/// A permitted click that is answered through an upstream.
+#[derive(Debug)]
+pub struct Proxied {
+    /// The upstream's number.
+    pub upstream: usize,
+    /// The landing whose page is asked for: where a plain redirect would have led.
+    pub landing: Bytes,
+    /// The click's record, to be settled whatever happens.
+    pub deferred: Deferred,
 }
 
 /// What the refusal page needs to say why, and what still works.
@@ -121,7 +139,8 @@ pub struct Clicked {
     pub answer: Answer,
     /// Its id in external form; none for a code nobody knows.
     pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
-    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
+    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before. None for a code
+    /// nobody knows, and for a click that is settled later.
     pub commit: Option<Commit>,
 }
 
@@ -267,7 +286,17 @@ impl Worker {
             way: permit.map(|_| Way::Redirect),
             macros: "",
         };
-        let commit = self.lane.append(&hop);
+        let upstream = match (permit, &choice) {
+            (Some(permit), Some(choice)) if permit.landing() == LandingMode::Proxy => {
+                let upstream = gateway.proxy.serving(choice.url.unwrap_or(link.url));
+                if upstream.is_none() {
+                    bump(&self.counters.unproxied, 1);
+                }
+                upstream
+            }
+            _ => None,
+        };
+        let commit = if upstream.is_none() { Some(self.lane.append(&hop)) } else { None };
         self.count(known.placement.platform, facts.marketplace, reason, flags);
         if gateway.shadow.is_on()
             && let Some(live) = &choice
@@ -277,12 +306,16 @@ impl Worker {
         if hop.alternate != MAIN {
             bump(&self.counters.alternates, 1);
         }
-        let answer = match (permit, &choice) {
-            (Some(permit), Some(choice)) => Answer::Redirect(land(permit, choice, link)),
-            (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
-            (_, None) => Answer::Gone(reason),
+        let answer = match (permit, &choice, upstream) {
+            (Some(permit), Some(choice), Some(upstream)) => {
+                let landing = land(permit, choice, link);
+                Answer::Proxy(Box::new(Proxied { upstream, landing, deferred: Deferred::new(&hop) }))
+            }
+            (Some(permit), Some(choice), None) => Answer::Redirect(land(permit, choice, link)),
+            (None, Some(choice), _) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
+            (_, None, _) => Answer::Gone(reason),
         };
-        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit }
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {

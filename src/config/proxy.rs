@@ -98,9 +98,9 @@ impl ProxySettings {
     /// The upstream that serves a landing in its stored form, `https://host/path`; `None` when none may.
     pub fn serving(&self, landing: &str) -> Option<usize> {
         let (host, path) = host_and_path(landing)?;
-        self.upstreams.iter().position(|upstream| {
-            upstream.landing_hosts.iter().any(|served| served == host) && upstream.may_ask(path)
-        })
+        self.upstreams
+            .iter()
+            .position(|upstream| upstream.landing_hosts.iter().any(|served| served == host) && upstream.may_ask(path))
     }
 }
 
@@ -170,12 +170,9 @@ fn told_apart(table: &Table<'_>, new: &UpstreamSettings, known: &ProxySettings) 
 
 fn one(table: &Table<'_>, base: &Path) -> Option<UpstreamSettings> {
     let text = |key: &'static str| table.get(key).and_then(|field| field.text());
-    let time = |key: &'static str, usual: Duration| {
-        table.get(key).and_then(|field| duration(&field)).unwrap_or(usual)
-    };
-    let integer = |key: &'static str, range, usual: i64| {
-        table.get(key).and_then(|field| field.integer(range)).unwrap_or(usual)
-    };
+    let time = |key: &'static str, usual: Duration| table.get(key).and_then(|field| duration(&field)).unwrap_or(usual);
+    let integer =
+        |key: &'static str, range, usual: i64| table.get(key).and_then(|field| field.integer(range)).unwrap_or(usual);
     let plain = table.get("plain").and_then(|field| field.boolean()).unwrap_or(false);
     let name = table.require("name").and_then(|field| field.parse(name));
     let landing_hosts = list(table, "landing_hosts", true, landing_host);
@@ -227,12 +224,7 @@ fn one(table: &Table<'_>, base: &Path) -> Option<UpstreamSettings> {
 }
 
 /// A list of texts, one alone standing for a list of one, each through `parse`.
-fn list<T>(
-    table: &Table<'_>,
-    key: &'static str,
-    needed: bool,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Vec<T> {
+fn list<T>(table: &Table<'_>, key: &'static str, needed: bool, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
     let field: Option<Field<'_>> = if needed { table.require(key) } else { table.get(key) };
     let Some(field) = field else { return Vec::new() };
     let fields = field.one_or_many().unwrap_or_default();

@@ -200,6 +200,13 @@ pub fn busy(language: Language) -> Words {
 
 /// A page of words. Every word is escaped.
 pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
+    html_with_link(words, None, hop_id, language)
+}
+
+/// A page of words that ends with a link, as address and text. Every word is escaped, and so is the address.
+pub fn html_with_link(words: &Words, link: Option<(&str, &str)>, hop_id: Option<&str>, language: Language) -> String {
+    let link =
+        link.map(|(url, text)| format!("<p><a rel=\"noreferrer\" href=\"{}\">{}</a></p>\n", escape(url), escape(text)));
     let id = hop_id.map(|id| {
         let label = language.pick("编号", "Reference");
         format!("<p class=\"id\">{label} {}</p>", escape(id))
@@ -209,11 +216,12 @@ pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
-         <p>{}</p>\n{}<p>{}</p>\n{}\n</main>\n</body>\n</html>\n",
+         <p>{}</p>\n{}<p>{}</p>\n{}{}\n</main>\n</body>\n</html>\n",
         language.tag(),
         escape(&words.why),
         words.also.as_deref().map(|also| format!("<p>{}</p>\n", escape(also))).unwrap_or_default(),
         escape(&words.next),
+        link.unwrap_or_default(),
         id.unwrap_or_default(),
         title = escape(&words.title),
     )

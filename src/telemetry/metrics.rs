@@ -29,6 +29,8 @@ pub struct WorkerCounters {
     pub unsafe_redirects: AtomicU64,
     /// Clicks that landed on an alternate.
     pub alternates: AtomicU64,
+    /// Clicks that should have been proxied and were redirected, as no upstream serves their landing.
+    pub unproxied: AtomicU64,
     /// Connections this worker has open.
     pub connections: AtomicU64,
     /// Connections accepted since start.
@@ -115,6 +117,7 @@ impl WorkerCounters {
             machines: AtomicU64::new(0),
             unsafe_redirects: AtomicU64::new(0),
             alternates: AtomicU64::new(0),
+            unproxied: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shadow: ShadowCounters::new(shape),
@@ -198,22 +201,10 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             }
         }
     }
-    let mut histogram = Histogram::default();
-    let mut buckets = Vec::new();
-    let mut total = 0;
-    for (place, bound) in LATENCY_BOUNDS.iter().enumerate() {
-        total += sum(&|worker| worker.latency[place].load(Ordering::Relaxed));
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(total);
-        buckets.push(bucket);
-    }
-    total += sum(&|worker| worker.latency[LATENCY_BOUNDS.len()].load(Ordering::Relaxed));
-    histogram.set_bucket(buckets);
-    histogram.set_sample_count(total);
-    histogram.set_sample_sum(sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9);
-    let mut latency = Metric::default();
-    latency.set_histogram(histogram);
+    let counts: Vec<u64> =
+        (0..=LATENCY_BOUNDS.len()).map(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed))).collect();
+    let nanos = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed));
+    let latency = histogram(&LATENCY_BOUNDS, &counts, nanos as f64 / 1e9, &[]);
 
     let shed = Shed::ALL
         .iter()
@@ -227,6 +218,7 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
     let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
     let unsafe_redirects = sum(&|worker| worker.unsafe_redirects.load(Ordering::Relaxed)) as f64;
     let alternates = sum(&|worker| worker.alternates.load(Ordering::Relaxed)) as f64;
+    let unproxied = sum(&|worker| worker.unproxied.load(Ordering::Relaxed)) as f64;
     vec![
         counter_family(
             "hopgate_machine_clicks_total",
@@ -242,6 +234,11 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             "hopgate_alternate_landings_total",
             "Clicks, of people and machines, that landed on an alternate of their link.",
             alternates,
+        ),
+        counter_family(
+            "hopgate_proxy_unserved_total",
+            "Clicks of agreements with `landing: proxy` that were redirected, as no upstream serves their landing.",
+            unproxied,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family("hopgate_click_seconds", "From request to answer.", MetricType::HISTOGRAM, vec![latency]),
@@ -292,6 +289,26 @@ pub fn gauge_family(name: &str, help: &str, value: f64) -> MetricFamily {
 /// A family of one counter without labels.
 pub fn counter_family(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::COUNTER, vec![counter(value, &[])])
+}
+
+/// One histogram with labels: how many fell into each bucket, the last without a bound.
+pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64, labels: &[(&str, String)]) -> Metric {
+    let mut histogram = Histogram::default();
+    let mut total = 0;
+    let mut buckets = Vec::with_capacity(bounds.len());
+    for (bound, count) in bounds.iter().zip(counts) {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        buckets.push(bucket);
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(total + counts.get(bounds.len()..).unwrap_or_default().iter().sum::<u64>());
+    histogram.set_sample_sum(sum);
+    let mut metric = labelled(labels);
+    metric.set_histogram(histogram);
+    metric
 }
 
 fn labelled(labels: &[(&str, String)]) -> Metric {
