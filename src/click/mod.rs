@@ -197,7 +197,7 @@ impl Worker {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                let machine = !self.flags(ask, self.device(ask).bot).is_person();
+                let machine = !self.flags(ask, &self.device(ask)).is_person();
                 if machine {
                     bump(&self.counters.machines, 1);
                 } else {
@@ -253,7 +253,7 @@ impl Worker {
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
         let id = mint.mint(now);
-        let flags = self.flags(ask, visitor.device.bot);
+        let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
             id,
             at: now,
@@ -324,10 +324,13 @@ impl Worker {
         agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
     }
 
-    fn flags(&self, ask: &Ask<'_>, bot: bool) -> HopFlags {
+    fn flags(&self, ask: &Ask<'_>, device: &Device) -> HopFlags {
         let mut flags = ask.flags;
-        if bot {
+        if device.bot {
             flags = flags.with(HopFlags::BOT);
+        }
+        if device.preview {
+            flags = flags.with(HopFlags::PREVIEW);
         }
         if ask.agent.is_empty() {
             flags = flags.with(HopFlags::NO_AGENT);

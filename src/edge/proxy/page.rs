@@ -12,7 +12,7 @@ use serde_json::json;
 use super::client::Failure;
 use crate::edge::answer::{self, HOP_ID, Wish};
 use crate::edge::body::Body;
-use crate::edge::pages::{self, Language, Words};
+use crate::edge::pages::upstream::{self, Trouble};
 use crate::edge::service::wish;
 
 /// The upstream gave no page. `landing` is where a plain redirect would have led: the policy allowed it.
@@ -24,13 +24,14 @@ pub fn failed(
     hop_id: Option<&[u8]>,
 ) -> Response<Body> {
     let Wish { json, language } = wish(headers);
-    let words = words(failure, landing.is_some(), language);
+    let trouble = trouble(failure);
+    let (title, why) = upstream::words(trouble, language);
     let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
     let (kind, body) = if json {
         let object = json!({
             "status": status.as_u16(),
-            "title": words.title,
-            "detail": words.why,
+            "title": title,
+            "detail": why,
             "reason": "upstream_failed",
             "cause": failure.result().as_str(),
             "landing": landing,
@@ -38,8 +39,7 @@ pub fn failed(
         });
         ("application/json", object.to_string())
     } else {
-        let page = pages::html_with_link(&words, landing.map(|url| (url, way_out(language))), id, language);
-        ("text/html; charset=utf-8", page)
+        ("text/html; charset=utf-8", upstream::html(trouble, landing, id, language))
     };
     let mut answer = Response::new(Body::Full(Full::new(Bytes::from(body))));
     *answer.status_mut() = status;
@@ -86,37 +86,12 @@ pub fn wrong_method(posts: bool) -> Response<Body> {
     answer
 }
 
-fn way_out(language: Language) -> &'static str {
-    match language {
-        Language::Zh => "直接打开商品页面",
-        Language::En => "Open the shop's own page",
-    }
-}
-
-fn words(failure: Failure, linked: bool, language: Language) -> Words {
-    let zh = language == Language::Zh;
-    let why = match (failure, zh) {
-        (Failure::Timeout, true) => "合作方的页面没有及时响应。",
-        (Failure::Timeout, false) => "The partner's page did not answer in time.",
-        (Failure::Busy, true) => "合作方的页面现在访问人数过多。",
-        (Failure::Busy, false) => "Too many visitors are at the partner's page just now.",
-        (Failure::TooLarge, true) => "提交的内容过大。",
-        (Failure::TooLarge, false) => "What was sent is too large.",
-        (Failure::BadUpload, true) => "提交的内容没有完整到达。",
-        (Failure::BadUpload, false) => "What was sent did not arrive whole.",
-        (_, true) => "合作方的页面暂时无法访问。",
-        (_, false) => "The partner's page cannot be reached just now.",
-    };
-    let next = match (linked, zh) {
-        (true, true) => "链接本身没有问题：可以稍后刷新，或者：",
-        (true, false) => "Nothing is wrong with the link: reload in a while, or:",
-        (false, true) => "请稍后重试。",
-        (false, false) => "Try again in a while.",
-    };
-    Words {
-        title: if zh { "页面暂时打不开" } else { "This page cannot be shown now" }.to_owned(),
-        why: why.to_owned(),
-        also: None,
-        next: next.to_owned(),
+fn trouble(failure: Failure) -> Trouble {
+    match failure {
+        Failure::Timeout => Trouble::Slow,
+        Failure::Busy => Trouble::Crowded,
+        Failure::TooLarge => Trouble::TooLarge,
+        Failure::BadUpload => Trouble::Incomplete,
+        Failure::Connect | Failure::NoAnswer | Failure::BadAnswer | Failure::ServerError => Trouble::Unreachable,
     }
 }
