@@ -37,7 +37,10 @@ pub fn html(trouble: Trouble, landing: Option<&str>, hop_id: Option<&str>, langu
     let next = match landing {
         Some(landing) => format!(
             "<p>{}</p>\n<p><a rel=\"noreferrer\" href=\"{}\">{}</a></p>\n",
-            language.pick("链接本身没有问题：可以稍后刷新，或者：", "Nothing is wrong with the link: reload in a while, or:"),
+            language.pick(
+                "链接本身没有问题：可以稍后刷新，或者：",
+                "Nothing is wrong with the link: reload in a while, or:"
+            ),
             escape(landing),
             language.pick("直接打开商品页面", "Open the shop's own page"),
         ),
