@@ -178,7 +178,9 @@ fn check(config: &Config) -> Result<(), CliError> {
     faults.extend(crate::edge::proxy::upstream::build(&settings.proxy).err().unwrap_or_default());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
-        say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());
+        let marketplaces = settings.words.markets().all().count();
+        let certificates = settings.certificates.len();
+        say!("ok: {agreements} agreements, {marketplaces} marketplaces, {certificates} certificates{warned}");
         Ok(())
     } else {
         Err(CliError::Config(faults))

@@ -9,7 +9,7 @@ use url::{Host, Url};
 
 use super::settings::duration;
 use super::tree::{Field, Table};
-use crate::domain::marketplace::host_is_allowed;
+use crate::domain::marketplace::Marketplaces;
 
 /// The most upstreams, and the most origins of one; label sets of metrics stay bounded.
 const MOST_UPSTREAMS: usize = 16;
@@ -133,7 +133,7 @@ fn is_plain_path(path: &str) -> bool {
 }
 
 /// Reads `[proxy]`.
-pub(super) fn read(table: &Table<'_>, base: &Path) -> ProxySettings {
+pub(super) fn read(table: &Table<'_>, base: &Path, markets: &Marketplaces) -> ProxySettings {
     let mut read = ProxySettings::default();
     let Some(field) = table.get("upstreams") else { return read };
     let entries = field.list().unwrap_or_default();
@@ -142,7 +142,7 @@ pub(super) fn read(table: &Table<'_>, base: &Path) -> ProxySettings {
     }
     for entry in entries {
         let Some(table) = entry.table() else { continue };
-        if let Some(upstream) = one(&table, base) {
+        if let Some(upstream) = one(&table, base, markets) {
             told_apart(&table, &upstream, &read);
             read.upstreams.push(upstream);
         }
@@ -168,14 +168,14 @@ fn told_apart(table: &Table<'_>, new: &UpstreamSettings, known: &ProxySettings) 
     }
 }
 
-fn one(table: &Table<'_>, base: &Path) -> Option<UpstreamSettings> {
+fn one(table: &Table<'_>, base: &Path, markets: &Marketplaces) -> Option<UpstreamSettings> {
     let text = |key: &'static str| table.get(key).and_then(|field| field.text());
     let time = |key: &'static str, usual: Duration| table.get(key).and_then(|field| duration(&field)).unwrap_or(usual);
     let integer =
         |key: &'static str, range, usual: i64| table.get(key).and_then(|field| field.integer(range)).unwrap_or(usual);
     let plain = table.get("plain").and_then(|field| field.boolean()).unwrap_or(false);
     let name = table.require("name").and_then(|field| field.parse(name));
-    let landing_hosts = list(table, "landing_hosts", true, landing_host);
+    let landing_hosts = list(table, "landing_hosts", true, |text| landing_host(text, markets));
     let origins = match (table.get("origin"), table.get("origins")) {
         (Some(_), Some(field)) => {
             field.fault("stands beside `origin`: write all of them here, or one there");
@@ -195,7 +195,7 @@ fn one(table: &Table<'_>, base: &Path) -> Option<UpstreamSettings> {
         }
     };
     let server_name = table.get("server_name").and_then(|field| field.parse(host_name));
-    let mount = table.get("mount").and_then(|field| field.parse(mount));
+    let mount = table.get("mount").and_then(|field| field.parse(|text| mount(text, markets)));
     let paths = list(table, "paths", false, pattern);
     let connect_timeout = time("connect_timeout", Duration::from_secs(1));
     let head_timeout = time("head_timeout", Duration::from_secs(5));
@@ -259,21 +259,21 @@ fn host_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn landing_host(text: &str) -> Result<String, String> {
+fn landing_host(text: &str, markets: &Marketplaces) -> Result<String, String> {
     let host = host_name(text)?;
-    match host_is_allowed(&host) {
+    match markets.host_is_allowed(&host) {
         Some(_) => Ok(host),
         None => Err(format!("`{text}` is no host a click may land on: name a marketplace's own, as item.m.jd.com")),
     }
 }
 
-fn mount(text: &str) -> Result<String, String> {
+fn mount(text: &str, markets: &Marketplaces) -> Result<String, String> {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) => (name, Some(port)),
         None => (text, None),
     };
     let host = host_name(name)?;
-    if host_is_allowed(&host).is_some() {
+    if markets.host_is_allowed(&host).is_some() {
         return Err(format!("`{text}` is a marketplace's own host: name one that leads to this gateway"));
     }
     match port.map(str::parse::<u16>) {
@@ -330,7 +330,7 @@ mod tests {
         let node = from_toml("p.toml", text, &faults).unwrap();
         let root = Table::root("p.toml", &node, &faults).unwrap();
         let proxy = root.get("proxy").and_then(|field| field.table()).unwrap();
-        let settings = read(&proxy, Path::new("base"));
+        let settings = read(&proxy, Path::new("base"), crate::config::marketplaces::shipped().markets());
         proxy.finish();
         root.finish();
         let faults: Vec<String> = faults.into_sorted().iter().map(Fault::to_string).collect();

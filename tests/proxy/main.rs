@@ -159,7 +159,7 @@ fn a_click_is_answered_with_the_page_itself() {
         assert_eq!(seen.header(dropped), "", "{dropped}");
     }
     let head = deal.visitor().ask("HEAD", "go.example", &deal.link("/product/1.html"), &[]);
-    assert_eq!((head.status, head.header("content-length")), (200, "20"));
+    assert_eq!((head.status, head.header("content-length")), (200, "21"));
     assert_eq!(deal.upstream.last().method, "HEAD");
     eventually("both are counted", || deal.ended("passed") == 2.0);
     // What the page asks for afterwards.

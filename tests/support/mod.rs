@@ -14,7 +14,6 @@ use hopgate::clock::Clock;
 use hopgate::config::settings::Settings;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::Placement;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{ShopType, Surface};
 use tempfile::TempDir;
@@ -92,7 +91,7 @@ impl Gateway {
         let (platform, surface) = placement.split_once('/').unwrap_or(("", ""));
         let mut link = NewLink {
             slug: None,
-            landing: recognise(url).unwrap(),
+            landing: gateway.words.markets().recognise(url).unwrap(),
             alternates: Vec::new(),
             shop_type: ShopType::parse(shop_type).unwrap(),
             category: None,

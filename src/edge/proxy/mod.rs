@@ -138,8 +138,10 @@ async fn ask(
     body: Outgoing,
     progress: Option<Rc<Progress>>,
     place: Place<'_>,
-    line: Option<&Line>,
+    visit: &Visit,
 ) -> Asked {
+    let line = visit.line.as_ref();
+    let markets = visit.shared.worker.gateway().words.markets();
     let target = question.target.clone();
     let method = question.method.clone();
     let answered = {
@@ -172,7 +174,7 @@ async fn ask(
     if method != Method::HEAD && length.is_some_and(|length| length > settings.max_response_bytes) {
         return bad("it is larger than max_response_bytes");
     }
-    match rewrite::location(response.headers(), &target, upstream, place) {
+    match rewrite::location(response.headers(), &target, upstream, place, markets) {
         Ok(location) => Asked::Answered(response, lease, location),
         Err(rewrite::OutOfBounds) => bad("its Location leads to neither the upstream nor a host a click may land on"),
     }
@@ -253,7 +255,7 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
         target,
         headers: headers::to_upstream(&visit.parts.headers, &visit.visitor(), place, id),
     };
-    let asked = ask(&pool, question, Outgoing::Empty, None, place, visit.line.as_ref()).await;
+    let asked = ask(&pool, question, Outgoing::Empty, None, place, &visit).await;
     let failure = match asked {
         Asked::Answered(response, ..) if response.status().is_server_error() => Failure::ServerError,
         Asked::Answered(response, lease, location) => {
@@ -337,7 +339,7 @@ pub async fn pass(visit: Visit, body: Option<Incoming>, passing: Passing) -> Res
         }
         _ => (Outgoing::Empty, None),
     };
-    match ask(&pool, question, body, progress, place, visit.line.as_ref()).await {
+    match ask(&pool, question, body, progress, place, &visit).await {
         Asked::Answered(response, lease, location) => passed_on(response, lease, location, place, visit.line.clone()),
         Asked::Failed(failure) => {
             figures.ended(failure.result());

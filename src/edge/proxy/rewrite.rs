@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use url::Url;
 
 use super::upstream::Upstream;
-use crate::domain::marketplace::recognise;
+use crate::domain::marketplace::Marketplaces;
 
 /// Where an upstream's pages are seen by visitors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,7 @@ pub fn location(
     asked: &Uri,
     upstream: &Upstream,
     place: Place<'_>,
+    markets: &Marketplaces,
 ) -> Result<Option<HeaderValue>, OutOfBounds> {
     let mut values = headers.get_all(header::LOCATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -71,7 +72,7 @@ pub fn location(
         }
     } else {
         // Like any link that is pasted: the allow-list, and two parsers that agree.
-        recognise(target.as_str()).map_err(|_| OutOfBounds)?.destination.as_str().to_owned()
+        markets.recognise(target.as_str()).map_err(|_| OutOfBounds)?.destination.as_str().to_owned()
     };
     HeaderValue::try_from(rewritten).map(Some).map_err(|_| OutOfBounds)
 }
@@ -142,12 +143,13 @@ mod tests {
 
     #[test]
     fn redirects_stay_within_bounds() {
-        let upstream = upstream();
+        let (upstream, markets) = (upstream(), crate::config::marketplaces::shipped().markets());
         let asked: Uri = "/product/1.html?a=b".parse().unwrap();
         let say = |text: &str, place| {
             let mut headers = HeaderMap::new();
             headers.insert(header::LOCATION, HeaderValue::from_bytes(text.as_bytes()).unwrap());
-            location(&headers, &asked, &upstream, place).map(|value| value.unwrap().to_str().unwrap().to_owned())
+            location(&headers, &asked, &upstream, place, markets)
+                .map(|value| value.unwrap().to_str().unwrap().to_owned())
         };
         let (mount, prefix) = (Place::Mount("in.example.com"), Place::Prefix("jd"));
         for (text, at_mount, below_prefix) in [
@@ -200,8 +202,8 @@ mod tests {
         let mut two = HeaderMap::new();
         two.append(header::LOCATION, HeaderValue::from_static("/a"));
         two.append(header::LOCATION, HeaderValue::from_static("/b"));
-        assert_eq!(location(&two, &asked, &upstream, mount), Err(OutOfBounds));
-        assert_eq!(location(&HeaderMap::new(), &asked, &upstream, mount), Ok(None));
+        assert_eq!(location(&two, &asked, &upstream, mount, markets), Err(OutOfBounds));
+        assert_eq!(location(&HeaderMap::new(), &asked, &upstream, mount, markets), Ok(None));
     }
 
     #[test]
