@@ -291,36 +291,46 @@ impl Worker {
             way: permit.map(|_| Way::Redirect),
             macros: "",
         };
-        let upstream = match (permit, &choice) {
-            (Some(permit), Some(choice)) if permit.landing() == LandingMode::Proxy => {
-                let upstream = gateway.proxy.serving(choice.url.unwrap_or(link.url));
-                if upstream.is_none() {
-                    bump(&self.counters.unproxied, 1);
-                }
-                upstream
-            }
-            _ => None,
-        };
-        let commit = if upstream.is_none() { Some(self.lane.append(&hop)) } else { None };
-        self.count(known.placement.platform, facts.marketplace, reason, flags);
         if gateway.shadow.is_on()
             && let Some(live) = &choice
         {
             gateway.shadow.look(own, link, live, &hop, &self.counters.shadow);
         }
+        let hop_id = Some(gateway.click_key.text(id));
+        if let (Some(permit), Some(choice)) = (permit, &choice)
+            && let Some(upstream) = self.upstream(permit, choice, link)
+        {
+            let landing = land(permit, choice, link);
+            let deferred = Deferred::new(&hop, known.placement.platform, facts.marketplace);
+            return Clicked {
+                answer: Answer::Proxy(Box::new(Proxied { upstream, landing, deferred })),
+                hop_id,
+                commit: None,
+            };
+        }
+        let commit = Some(self.lane.append(&hop));
+        self.count(known.placement.platform, facts.marketplace, reason, flags);
         if hop.alternate != MAIN {
             bump(&self.counters.alternates, 1);
         }
-        let answer = match (permit, &choice, upstream) {
-            (Some(permit), Some(choice), Some(upstream)) => {
-                let landing = land(permit, choice, link);
-                Answer::Proxy(Box::new(Proxied { upstream, landing, deferred: Deferred::new(&hop) }))
-            }
-            (Some(permit), Some(choice), None) => Answer::Redirect(land(permit, choice, link)),
-            (None, Some(choice), _) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
-            (_, None, _) => Answer::Gone(reason),
+        let answer = match (permit, &choice) {
+            (Some(permit), Some(choice)) => Answer::Redirect(land(permit, choice, link)),
+            (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
+            (_, None) => Answer::Gone(reason),
         };
-        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit }
+        Clicked { answer, hop_id, commit }
+    }
+
+    /// The upstream that answers a permitted click, where the agreement wants one; the landing is redirected to without.
+    fn upstream(&self, permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Option<usize> {
+        if permit.landing() != LandingMode::Proxy {
+            return None;
+        }
+        let upstream = self.gateway.proxy.serving(choice.url.unwrap_or(link.url));
+        if upstream.is_none() {
+            bump(&self.counters.unproxied, 1);
+        }
+        upstream
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {

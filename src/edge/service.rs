@@ -128,7 +128,12 @@ impl Service<Request<Incoming>> for Clicks {
 impl Clicks {
     /// Whether a request to an upstream's own host is a click on a link all the same.
     fn is_click(&self, request: &Request<Incoming>, passing: Passing) -> bool {
-        let (Route::Code(code) | Route::Preview(code)) = route(request.uri().path()) else { return false };
+        let code = match route(request.uri().path()) {
+            Route::Code(code) | Route::Preview(code) => code,
+            // A platform's signed click is one wherever it comes; without a signature it is a path like any other.
+            Route::Go => return passing.mount && request.uri().query().is_some_and(|query| query.contains("sig=")),
+            Route::WellKnown(_) | Route::None => return false,
+        };
         let asks = matches!(*request.method(), Method::GET | Method::HEAD);
         // One that is not loaded yet may be a link: the store is asked before the upstream.
         passing.mount && asks && !matches!(self.shared.worker.gateway().catalog.with(code, |_| ()), Lookup::Unknown)

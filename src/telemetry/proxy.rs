@@ -133,9 +133,12 @@ pub struct ProxyShown<'a> {
     pub origins: Vec<(&'a str, bool)>,
 }
 
+/// The label that names an upstream.
+type Named = [(&'static str, String); 1];
+
 /// The metric families of proxied landings.
 pub fn proxy_families(upstreams: &[ProxyShown<'_>]) -> Vec<MetricFamily> {
-    let each = |read: &dyn Fn(&ProxyFigures, [(&str, String); 1]) -> Metric| {
+    let each = |read: &dyn Fn(&ProxyFigures, Named) -> Metric| {
         upstreams.iter().map(|shown| read(shown.figures, [("upstream", shown.name.to_owned())])).collect::<Vec<_>>()
     };
     let (mut requests, mut up) = (Vec::new(), Vec::new());

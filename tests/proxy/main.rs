@@ -357,8 +357,9 @@ fn retries_go_to_another_origin_while_nothing_was_answered() {
         settings.retries = 1;
         settings.max_failures = 3;
     });
+    let path = deal.link("/product/1.html");
     for _ in 0..10 {
-        assert_eq!(deal.click("/product/1.html", &[]).status, 200);
+        assert_eq!(deal.get(MOUNT, &path, &[]).status, 200);
     }
     assert_eq!(deal.ways(), ["proxy"; 10]);
     assert_eq!(deal.gateway.metric("hopgate_proxy_retries_total"), 3.0, "then it rests");
@@ -445,6 +446,13 @@ fn a_mount_passes_everything_but_clicks() {
     assert_eq!(deal.gateway.hops().len(), 1, "none of these is a click");
     assert_eq!(deal.get("go.example", "/a/b", &[]).status, 404);
     assert_eq!(deal.get("go.example", "/_p/jd/a", &[]).status, 404, "an upstream with a mount is there only");
+    // A click elsewhere is answered at the mount, where the page finds what it asks for; it is decided and counted there.
+    let got = deal.get("go.example", &format!("{path}?a=b"), &[]);
+    assert_eq!((got.status, got.header("location")), (302, format!("//{MOUNT}{path}?a=b").as_str()));
+    assert_eq!((got.header("cache-control"), got.header("hop-id")), ("no-store", ""));
+    assert_eq!((deal.gateway.hops().len(), deal.gateway.metric("hopgate_clicks_total")), (1, 1.0));
+    assert_eq!(deal.get(MOUNT, &format!("{path}?a=b"), &[]).status, 200);
+    assert_eq!((deal.gateway.hops().len(), deal.gateway.metric("hopgate_clicks_total")), (2, 2.0));
     // Behind a trusted proxy the visitor's own address counts; here there is none.
     deal.get(MOUNT, "/a", &[("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "https")]);
     let seen = deal.upstream.last();
@@ -764,7 +772,8 @@ fn a_real_server_behind_tls_must_prove_its_name() {
         })
     };
     let deal = start("item.m.jd.com", &files.chain);
-    let got = deal.click("/product/1.html", &[]);
+    let click = |deal: &Deal, target: &str| deal.get(MOUNT, &deal.link(target), &[]);
+    let got = click(&deal, "/product/1.html");
     assert_eq!((got.status, got.text().as_str()), (200, "<h1>goods</h1>"));
     let got = deal.get(MOUNT, "/product/1.html", &[("Accept-Encoding", "gzip")]);
     assert_eq!((got.status, got.header("content-encoding"), got.whole), (200, "gzip", true));
@@ -775,13 +784,13 @@ fn a_real_server_behind_tls_must_prove_its_name() {
     assert_eq!((got.status, got.header("location")), (302, "/product/1.html"));
     let etag = deal.get(MOUNT, "/product/1.html", &[]).header("etag").to_owned();
     assert_eq!(deal.get(MOUNT, "/product/1.html", &[("If-None-Match", &etag)]).status, 304);
-    assert_eq!(deal.click("/product/none.html", &[]).status, 404, "its own word passes");
+    assert_eq!(click(&deal, "/product/none.html").status, 404, "its own word passes");
 
     let other = start("other.example.com", &files.chain);
-    assert_eq!(other.click("/product/1.html", &[]).status, 502, "another name than its certificate's");
+    assert_eq!(click(&other, "/product/1.html").status, 502, "another name than its certificate's");
     let strange = tempfile::tempdir().unwrap();
     let wrong = hopgate::edge::tls::write_dev(strange.path(), &["item.m.jd.com".to_owned()]).unwrap();
     let other = start("item.m.jd.com", &wrong.chain);
-    assert_eq!(other.click("/product/1.html", &[]).status, 502, "an authority nobody named");
+    assert_eq!(click(&other, "/product/1.html").status, 502, "an authority nobody named");
     assert_eq!(other.ways(), ["upstream_failed"]);
 }

@@ -36,12 +36,11 @@ use super::body::Body;
 use super::service::Shared;
 use crate::click::Proxied;
 use crate::click::deferred::Deferred;
-use crate::config::proxy::UpstreamSettings;
 use crate::config::settings::OnDeadline;
 use crate::domain::landing::Way;
 use crate::journal::Durability;
 use crate::telemetry::metrics::{Shed, bump};
-use crate::telemetry::proxy::ProxyResult;
+use crate::telemetry::proxy::{ProxyFigures, ProxyResult};
 
 /// What begins the paths of upstreams without a mount.
 const PREFIX: &str = "/_p/";
@@ -60,6 +59,17 @@ pub struct Passing {
     from: usize,
     /// Whether it came to a host of the upstream's own, where single names may be links too.
     pub mount: bool,
+}
+
+/// A request whose visitor may leave before it is answered.
+struct Waiting<'f>(Option<&'f ProxyFigures>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(figures) = self.0 {
+            figures.ended(ProxyResult::VisitorLeft);
+        }
+    }
 }
 
 /// Who asks, and over which connection.
@@ -125,9 +135,15 @@ impl Visit {
     }
 }
 
-/// What came of asking.
-enum Asked {
-    Answered(Response<Incoming>, Lease, Option<HeaderValue>),
+/// An answer that may be passed on.
+struct Passable {
+    response: Response<Incoming>,
+    lease: Lease,
+    location: Option<HeaderValue>,
+}
+
+/// Why there is none.
+enum Unasked {
     Failed(Failure),
     VisitorLeft,
 }
@@ -139,11 +155,12 @@ async fn ask(
     progress: Option<Rc<Progress>>,
     place: Place<'_>,
     visit: &Visit,
-) -> Asked {
+) -> Result<Passable, Unasked> {
     let line = visit.line.as_ref();
     let markets = visit.shared.worker.gateway().words.markets();
     let target = question.target.clone();
     let method = question.method.clone();
+    let mut waiting = Waiting(Some(&pool.upstream().figures));
     let answered = {
         // An upload is read while the answer is waited for: what is readable then is the upload.
         let watched = if progress.is_none() { line } else { None };
@@ -155,9 +172,12 @@ async fn ask(
         })
         .await
     };
+    if answered.is_some() {
+        waiting.0 = None;
+    }
     let (response, lease) = match answered {
-        None => return Asked::VisitorLeft,
-        Some(Err(failure)) => return Asked::Failed(failure),
+        None => return Err(Unasked::VisitorLeft),
+        Some(Err(failure)) => return Err(Unasked::Failed(failure)),
         Some(Ok(answered)) => answered,
     };
     let upstream = pool.upstream();
@@ -165,7 +185,7 @@ async fn ask(
     let bad = |problem: &str| {
         let shown: String = target.to_string().chars().take(200).collect();
         tracing::warn!(upstream = settings.name, asked = shown, problem, "an answer may not be passed on");
-        Asked::Failed(Failure::BadAnswer)
+        Err(Unasked::Failed(Failure::BadAnswer))
     };
     if response.status().is_informational() {
         return bad("it changes the protocol, which was not asked for");
@@ -175,19 +195,14 @@ async fn ask(
         return bad("it is larger than max_response_bytes");
     }
     match rewrite::location(response.headers(), &target, upstream, place, markets) {
-        Ok(location) => Asked::Answered(response, lease, location),
+        Ok(location) => Ok(Passable { response, lease, location }),
         Err(rewrite::OutOfBounds) => bad("its Location leads to neither the upstream nor a host a click may land on"),
     }
 }
 
 /// The answer as visitors get it.
-fn passed_on(
-    response: Response<Incoming>,
-    lease: Lease,
-    location: Option<HeaderValue>,
-    place: Place<'_>,
-    line: Option<Line>,
-) -> Response<Body> {
+fn passed_on(passable: Passable, place: Place<'_>, line: Option<Line>) -> Response<Body> {
+    let Passable { response, lease, location } = passable;
     let settings = &lease.upstream().settings;
     let (most, silence) = (settings.max_response_bytes, settings.idle_timeout);
     let (parts, body) = response.into_parts();
@@ -208,6 +223,11 @@ struct Unsettled {
 }
 
 impl Unsettled {
+    /// The click is to be decided again elsewhere, and is recorded there.
+    fn forget(mut self) {
+        self.deferred = None;
+    }
+
     /// Records the click; whether its answer may leave.
     async fn settle(mut self, way: Way) -> bool {
         let Some(deferred) = self.deferred.take() else { return true };
@@ -247,9 +267,16 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
         return told(StatusCode::BAD_GATEWAY, Failure::Connect);
     };
     let upstream = Arc::clone(pool.upstream());
-    let figures = &upstream.figures;
-    let name = upstream.settings.name.clone();
-    let place = place_of(&upstream.settings, visit.visitor().host, &name);
+    let (settings, figures) = (&upstream.settings, &upstream.figures);
+    let place = match settings.mount.as_deref() {
+        Some(mount) if settings.is_mount(visit.visitor().host) => Place::Mount(mount),
+        // What the page asks for is there only. The click is decided, recorded and counted where it is answered.
+        Some(mount) => {
+            unsettled.forget();
+            return moved(mount, &visit.parts.uri);
+        }
+        None => Place::Prefix(&settings.name),
+    };
     let question = Question {
         method: visit.parts.method.clone(),
         target,
@@ -257,9 +284,9 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
     };
     let asked = ask(&pool, question, Outgoing::Empty, None, place, &visit).await;
     let failure = match asked {
-        Asked::Answered(response, ..) if response.status().is_server_error() => Failure::ServerError,
-        Asked::Answered(response, lease, location) => {
-            let mut answer = passed_on(response, lease, location, place, visit.line.clone());
+        Ok(passable) if passable.response.status().is_server_error() => Failure::ServerError,
+        Ok(passable) => {
+            let mut answer = passed_on(passable, place, visit.line.clone());
             let headers = answer.headers_mut();
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             if let Some(Ok(id)) = id.map(HeaderValue::from_bytes) {
@@ -267,12 +294,9 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
             }
             return if unsettled.settle(Way::Proxy).await { answer } else { page::busy(&visit.parts.headers) };
         }
-        Asked::Failed(failure) => failure,
-        Asked::VisitorLeft => {
-            figures.ended(ProxyResult::VisitorLeft);
-            drop(unsettled);
-            return told(StatusCode::BAD_GATEWAY, Failure::NoAnswer);
-        }
+        Err(Unasked::Failed(failure)) => failure,
+        // Nobody reads it.
+        Err(Unasked::VisitorLeft) => return told(StatusCode::BAD_GATEWAY, Failure::NoAnswer),
     };
     figures.ended(failure.result());
     if unsettled.settle(Way::UpstreamFailed).await {
@@ -340,24 +364,24 @@ pub async fn pass(visit: Visit, body: Option<Incoming>, passing: Passing) -> Res
         _ => (Outgoing::Empty, None),
     };
     match ask(&pool, question, body, progress, place, &visit).await {
-        Asked::Answered(response, lease, location) => passed_on(response, lease, location, place, visit.line.clone()),
-        Asked::Failed(failure) => {
+        Ok(passable) => passed_on(passable, place, visit.line.clone()),
+        Err(Unasked::Failed(failure)) => {
             figures.ended(failure.result());
             page::failed(headers, status_of(failure), failure, None, None)
         }
-        Asked::VisitorLeft => {
-            figures.ended(ProxyResult::VisitorLeft);
-            page::plain(StatusCode::BAD_GATEWAY, "")
-        }
+        Err(Unasked::VisitorLeft) => page::plain(StatusCode::BAD_GATEWAY, ""),
     }
 }
 
-/// The upstream's pages as a visitor of `host` sees them.
-fn place_of<'u>(settings: &'u UpstreamSettings, host: &str, name: &'u str) -> Place<'u> {
-    match settings.mount.as_deref() {
-        Some(mount) if settings.is_mount(host) => Place::Mount(mount),
-        _ => Place::Prefix(name),
+/// The same request at an upstream's own host, by whichever scheme and with whatever query it came.
+fn moved(mount: &str, uri: &Uri) -> Response<Body> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut answer = page::plain(StatusCode::FOUND, "");
+    match HeaderValue::try_from(format!("//{mount}{target}")) {
+        Ok(location) => drop(answer.headers_mut().insert(LOCATION, location)),
+        Err(_) => *answer.status_mut() = StatusCode::BAD_REQUEST,
     }
+    answer
 }
 
 /// What is asked of the upstream for a landing: its path and query.
