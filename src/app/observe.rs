@@ -6,6 +6,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::click::Gateway;
 use crate::config::settings::JournalMode;
+use crate::edge::proxy::upstream::Upstreams;
 use crate::edge::tls::Certificates;
 use crate::journal::{JournalStats, State};
 use crate::notify::courier::Tally;
@@ -14,6 +15,7 @@ use crate::telemetry::metrics::{
     Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
 };
 
+use crate::telemetry::proxy::proxy_families;
 use crate::telemetry::shadow::shadow_families;
 
 /// What is observed.
@@ -34,6 +36,8 @@ pub struct Observed {
     pub webhooks: Arc<Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// Upstreams of proxied landings.
+    pub upstreams: Upstreams,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -51,6 +55,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(journal_families(&observed.journal, observed.mode));
         families.extend(signal_families(&observed.gateway));
         families.extend(certificate_families(observed.certificates.as_deref()));
+        families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families

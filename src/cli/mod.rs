@@ -186,6 +186,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         Ok((_, warnings)) => warnings.iter().for_each(|warning| eprintln!("warning: {warning}")),
         Err(more) => faults.extend(more),
     }
+    faults.extend(crate::edge::proxy::upstream::build(&settings.proxy).err().unwrap_or_default());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         let marketplaces = settings.words.markets().all().count();

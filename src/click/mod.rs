@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod deferred;
 pub mod go;
 pub mod landings;
 pub mod placement;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 
 use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
+use crate::config::proxy::ProxySettings;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, MOST_MACROS, Outcome};
@@ -40,6 +42,7 @@ use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use deferred::Deferred;
 use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
 use replay::Replay;
 use shadow::ShadowSlot;
@@ -72,6 +75,8 @@ pub struct Gateway {
     pub replay: Replay,
     /// This gateway's name.
     pub node: String,
+    /// Which landings can be proxied.
+    pub proxy: ProxySettings,
 }
 
 /// One tap on a link, as the edge understood it.
@@ -98,6 +103,8 @@ pub enum Answer {
     Redirect(Bytes),
     /// Land by a page that leads on, or by what it says as JSON.
     Launch(Box<Launch>),
+    /// Answer with the page itself, from an upstream; then [`Worker::settle`] the click, which is not recorded yet.
+    Proxy(Box<Proxied>),
     /// The policy refuses.
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
@@ -115,6 +122,17 @@ impl Answer {
     pub fn lands(&self) -> bool {
         matches!(self, Answer::Redirect(_) | Answer::Launch(_))
     }
+}
+
+/// A permitted click that is answered through an upstream.
+#[derive(Debug)]
+pub struct Proxied {
+    /// The upstream's number.
+    pub upstream: usize,
+    /// The landing whose page is asked for: where a plain redirect would have led.
+    pub landing: Bytes,
+    /// The click's record, to be settled whatever happens.
+    pub deferred: Deferred,
 }
 
 /// What the refusal page needs to say why, and what still works.
@@ -162,7 +180,8 @@ pub struct Clicked {
     pub preview: bool,
     /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
     pub alternate: u8,
-    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
+    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before. None for a code
+    /// nobody knows, and for a click that is settled later.
     pub commit: Option<Commit>,
 }
 
@@ -348,8 +367,12 @@ impl Worker {
             Some(permit) => matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace),
             None => Way::Redirect,
         };
+        let upstream = match (&choice, wanted) {
+            (Some(choice), Way::Proxy) => self.upstream(choice, link),
+            _ => None,
+        };
         let sent = match (&choice, wanted) {
-            (None, _) | (_, Way::Redirect) => None,
+            (None, _) | (_, Way::Redirect | Way::Proxy) => None,
             (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
         };
         let usual = if preview { Way::Card } else { Way::Redirect };
@@ -388,15 +411,22 @@ impl Worker {
             way,
             macros: macros.as_str(),
         };
-        let commit = self.lane.append(&hop);
-        self.count(known.placement.platform, facts.marketplace, reason, flags);
-        if let Some(way) = way {
-            self.counters.landing(way, facts.marketplace.0);
-        }
         if gateway.shadow.is_on()
             && let Some(live) = &choice
         {
             gateway.shadow.look(own, link, live, &hop, &self.counters.shadow);
+        }
+        let hop_id = Some(gateway.click_key.text(id));
+        if let (Some(upstream), Some(choice)) = (upstream, &choice) {
+            let landing = Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes());
+            let deferred = Deferred::new(&hop, known.placement.platform, facts.marketplace);
+            let answer = Answer::Proxy(Box::new(Proxied { upstream, landing, deferred }));
+            return Clicked { answer, hop_id, preview, alternate: hop.alternate, commit: None };
+        }
+        let commit = Some(self.lane.append(&hop));
+        self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if let Some(way) = way {
+            self.counters.landing(way, facts.marketplace.0);
         }
         if hop.alternate != MAIN {
             bump(&self.counters.alternates, 1);
@@ -406,13 +436,17 @@ impl Worker {
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
-        Clicked {
-            answer,
-            hop_id: Some(gateway.click_key.text(id)),
-            preview,
-            alternate: hop.alternate,
-            commit: Some(commit),
+        Clicked { answer, hop_id, preview, alternate: hop.alternate, commit }
+    }
+
+    /// The upstream that answers a permitted click; the landing is redirected to without.
+    #[cold]
+    fn upstream(&self, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Option<usize> {
+        let upstream = self.gateway.proxy.serving(choice.url.unwrap_or(link.url));
+        if upstream.is_none() {
+            bump(&self.counters.unproxied, 1);
         }
+        upstream
     }
 
     /// What a permitted click needs that is not just redirected to its landing.

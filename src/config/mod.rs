@@ -5,6 +5,7 @@ pub mod devices;
 pub mod landing;
 pub mod looks;
 pub mod marketplaces;
+pub mod proxy;
 pub mod resolve;
 pub mod settings;
 pub mod signing;

@@ -12,6 +12,7 @@ use super::apps::{self, Apps};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
+use super::proxy::{self, ProxySettings};
 use super::resolve::{self, ResolveSettings};
 use super::signing::{self, SigningSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
@@ -163,6 +164,8 @@ pub struct Settings {
     pub signing: SigningSettings,
     /// The file this was read from, if it was one.
     pub source: Option<PathBuf>,
+    /// Upstreams of proxied landings.
+    pub proxy: ProxySettings,
     /// Log lines.
     pub log_format: LogFormat,
     /// Log filter, `info` or a `RUST_LOG` expression.
@@ -213,6 +216,7 @@ impl Settings {
             signing: SigningSettings::default(),
             source: None,
             words: marketplaces::shipped().clone(),
+            proxy: ProxySettings::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -352,6 +356,10 @@ impl Settings {
             settings.signing = signing::settings(&table, base, &settings.words);
             table.finish();
         }
+        if let Some(table) = section("proxy") {
+            settings.proxy = proxy::read(&table, base, settings.words.markets());
+            table.finish();
+        }
         if let Some(table) = section("log") {
             let formats = |text: &str| match text {
                 "text" => Some(LogFormat::Text),
@@ -475,7 +483,7 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// `20ms`, `5s`, `10m`, `1h`; at least 1 ms and at most 24 h.
-fn duration(field: &Field<'_>) -> Option<Duration> {
+pub(super) fn duration(field: &Field<'_>) -> Option<Duration> {
     field.parse(|text| {
         let wrong = || format!("`{text}` is not a time span: write 20ms, 5s, 10m or 1h, at least 1ms and at most 24h");
         let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;

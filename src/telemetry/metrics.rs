@@ -34,6 +34,8 @@ pub struct WorkerCounters {
     pub unsafe_redirects: AtomicU64,
     /// Clicks that landed on an alternate.
     pub alternates: AtomicU64,
+    /// Clicks that should have been proxied and were redirected, as no upstream serves their landing.
+    pub unproxied: AtomicU64,
     /// Connections this worker has open.
     pub connections: AtomicU64,
     /// Connections accepted since start.
@@ -131,6 +133,7 @@ impl WorkerCounters {
             machines: AtomicU64::new(0),
             unsafe_redirects: AtomicU64::new(0),
             alternates: AtomicU64::new(0),
+            unproxied: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shadow: ShadowCounters::new(shape),
@@ -264,10 +267,10 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             }
         }
     }
-    let counts: [u64; LATENCY_BOUNDS.len() + 1] =
-        std::array::from_fn(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed)));
-    let seconds = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9;
-    let latency = histogram(&LATENCY_BOUNDS, &counts, seconds);
+    let counts: Vec<u64> =
+        (0..=LATENCY_BOUNDS.len()).map(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed))).collect();
+    let nanos = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed));
+    let latency = histogram(&LATENCY_BOUNDS, &counts, nanos as f64 / 1e9, &[]);
 
     let shed = Shed::ALL
         .iter()
@@ -291,6 +294,7 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
     let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
     let unsafe_redirects = sum(&|worker| worker.unsafe_redirects.load(Ordering::Relaxed)) as f64;
     let alternates = sum(&|worker| worker.alternates.load(Ordering::Relaxed)) as f64;
+    let unproxied = sum(&|worker| worker.unproxied.load(Ordering::Relaxed)) as f64;
     vec![
         counter_family(
             "hopgate_machine_clicks_total",
@@ -323,6 +327,11 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             "hopgate_unfit_go_total",
             "Outbound clicks that were well signed and led nowhere the allow-list takes, or said something not understood.",
             sum(&|worker| worker.unfit_go.load(Ordering::Relaxed)) as f64,
+        ),
+        counter_family(
+            "hopgate_proxy_unserved_total",
+            "Clicks of agreements with `landing: proxy` that were redirected, as no upstream serves their landing.",
+            unproxied,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family(
@@ -362,25 +371,6 @@ pub fn counter(value: f64, labels: &[(&str, String)]) -> Metric {
     metric
 }
 
-/// One histogram: the upper bounds of its buckets, what fell into each (one more than there are bounds) and the sum of all.
-pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> Metric {
-    let mut histogram = Histogram::default();
-    let mut total = 0;
-    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
-        total += count;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(total);
-        bucket
-    });
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(counts.iter().sum());
-    histogram.set_sample_sum(sum);
-    let mut metric = Metric::default();
-    metric.set_histogram(histogram);
-    metric
-}
-
 /// One gauge with labels.
 pub fn gauge(value: f64, labels: &[(&str, String)]) -> Metric {
     let mut gauge = Gauge::default();
@@ -398,6 +388,26 @@ pub fn gauge_family(name: &str, help: &str, value: f64) -> MetricFamily {
 /// A family of one counter without labels.
 pub fn counter_family(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::COUNTER, vec![counter(value, &[])])
+}
+
+/// One histogram with labels: how many fell into each bucket, the last without a bound.
+pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64, labels: &[(&str, String)]) -> Metric {
+    let mut histogram = Histogram::default();
+    let mut total = 0;
+    let mut buckets = Vec::with_capacity(bounds.len());
+    for (bound, count) in bounds.iter().zip(counts) {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        buckets.push(bucket);
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(total + counts.get(bounds.len()..).unwrap_or_default().iter().sum::<u64>());
+    histogram.set_sample_sum(sum);
+    let mut metric = labelled(labels);
+    metric.set_histogram(histogram);
+    metric
 }
 
 fn labelled(labels: &[(&str, String)]) -> Metric {

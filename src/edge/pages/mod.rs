@@ -10,6 +10,7 @@ pub mod launch;
 pub mod preview;
 pub mod refusal;
 pub mod signed;
+pub mod upstream;
 pub mod words;
 
 pub use crate::wording::Language;
