@@ -284,3 +284,35 @@ fn the_command_line_says_the_same() {
     std::fs::write(place.path("landing.toml"), "[[rules]]\nway = \"scheme\"\n").unwrap();
     assert_eq!(place.run(&["check"]).code, 0);
 }
+
+#[test]
+fn the_api_says_how_each_landing_is_reached() {
+    let gateway = gateway();
+    let key = std::fs::read_to_string(gateway.folder.path().join("data/admin.key")).unwrap();
+    let decide = |body: &str| {
+        let mut client = Client::connect(gateway.app().addresses().control);
+        let head = format!(
+            "POST /v1/decide HTTP/1.1\r\nHost: go.example\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            key.trim(),
+            body.len()
+        );
+        client.send(head.as_bytes()).unwrap();
+        let answer = client.read(false).unwrap();
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap())
+    };
+    let ask = |more: &str| {
+        format!(
+            "{{\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\"url\":\"{TAOBAO}\",\
+             \"alternates\":[{{\"url\":\"{JD}\"}}]{more}}}"
+        )
+    };
+    let (status, told) = decide(&ask(",\"app\":\"wechat\",\"os\":\"ios\""));
+    assert_eq!((status, told["sent"]["way"].as_str()), (200, Some("browser_prompt")), "{told}");
+    let ways: Vec<&str> =
+        told["alternates"].as_array().unwrap().iter().map(|one| one["sent"]["way"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["browser_prompt", "redirect"]);
+    assert!(decide(&ask("")).1.get("sent").is_none());
+    let (status, told) = decide(&ask(",\"app\":\"safari\",\"os\":\"ipados\""));
+    assert!(status == 422 && told.to_string().contains("safari") && told.to_string().contains("ipados"), "{told}");
+}
