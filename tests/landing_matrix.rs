@@ -42,6 +42,8 @@ fn gateway() -> Gateway {
         settings.policy_source = hopgate::config::settings::PolicySource::Folder;
         settings.policies = settings.data_dir.with_file_name("policies");
         settings.public_url = Some("https://go.example.com".into());
+        // The journal is read right after the answers, however busy the machine is.
+        settings.journal.deadline = std::time::Duration::from_secs(20);
         std::fs::create_dir_all(&settings.policies).unwrap();
         std::fs::write(settings.policies.join("all.yaml"), &policy).unwrap();
     })
