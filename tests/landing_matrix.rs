@@ -42,6 +42,8 @@ fn gateway() -> Gateway {
         settings.policy_source = hopgate::config::settings::PolicySource::Folder;
         settings.policies = settings.data_dir.with_file_name("policies");
         settings.public_url = Some("https://go.example.com".into());
+        // The journal is read right after the answers, however busy the machine is.
+        settings.journal.deadline = std::time::Duration::from_secs(20);
         std::fs::create_dir_all(&settings.policies).unwrap();
         std::fs::write(settings.policies.join("all.yaml"), &policy).unwrap();
     })
@@ -283,4 +285,36 @@ fn the_command_line_says_the_same() {
     assert!(ran.code == 78 && ran.err.contains("landing.toml:3: rules[1].way: is missing"), "{ran:?}");
     std::fs::write(place.path("landing.toml"), "[[rules]]\nway = \"scheme\"\n").unwrap();
     assert_eq!(place.run(&["check"]).code, 0);
+}
+
+#[test]
+fn the_api_says_how_each_landing_is_reached() {
+    let gateway = gateway();
+    let key = std::fs::read_to_string(gateway.folder.path().join("data/admin.key")).unwrap();
+    let decide = |body: &str| {
+        let mut client = Client::connect(gateway.app().addresses().control);
+        let head = format!(
+            "POST /v1/decide HTTP/1.1\r\nHost: go.example\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            key.trim(),
+            body.len()
+        );
+        client.send(head.as_bytes()).unwrap();
+        let answer = client.read(false).unwrap();
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap())
+    };
+    let ask = |more: &str| {
+        format!(
+            "{{\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\"url\":\"{TAOBAO}\",\
+             \"alternates\":[{{\"url\":\"{JD}\"}}]{more}}}"
+        )
+    };
+    let (status, told) = decide(&ask(",\"app\":\"wechat\",\"os\":\"ios\""));
+    assert_eq!((status, told["sent"]["way"].as_str()), (200, Some("browser_prompt")), "{told}");
+    let ways: Vec<&str> =
+        told["alternates"].as_array().unwrap().iter().map(|one| one["sent"]["way"].as_str().unwrap()).collect();
+    assert_eq!(ways, ["browser_prompt", "redirect"]);
+    assert!(decide(&ask("")).1.get("sent").is_none());
+    let (status, told) = decide(&ask(",\"app\":\"safari\",\"os\":\"ipados\""));
+    assert!(status == 422 && told.to_string().contains("safari") && told.to_string().contains("ipados"), "{told}");
 }
