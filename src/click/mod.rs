@@ -5,6 +5,7 @@
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
 pub mod placement;
+pub mod preview;
 pub mod shadow;
 pub mod visitor;
 
@@ -121,6 +122,10 @@ pub struct Clicked {
     pub answer: Answer,
     /// Its id in external form; none for a code nobody knows.
     pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
+    /// Whether it names itself as a machine: what fetches link previews does.
+    pub bot: bool,
+    /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
+    pub alternate: u8,
     /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
     pub commit: Option<Commit>,
 }
@@ -173,7 +178,7 @@ impl Worker {
 
     /// Looks a code up, decides, records.
     pub fn click(&self, ask: &Ask<'_>) -> Clicked {
-        let unrecorded = |answer| Clicked { answer, hop_id: None, commit: None };
+        let unrecorded = |answer| Clicked { answer, hop_id: None, bot: false, alternate: MAIN, commit: None };
         match self.gateway.catalog.with(ask.code, |link| self.click_on(ask, &link)) {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
@@ -282,7 +287,13 @@ impl Worker {
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
-        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+        Clicked {
+            answer,
+            hop_id: Some(gateway.click_key.text(id)),
+            bot: visitor.device.bot,
+            alternate: hop.alternate,
+            commit: Some(commit),
+        }
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {

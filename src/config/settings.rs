@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::apps::{self, Apps};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -143,6 +144,8 @@ pub struct Settings {
     pub warn_ahead: Span,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Our own apps that may open links of this gateway.
+    pub apps: Apps,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
     /// Log lines.
@@ -188,6 +191,7 @@ impl Settings {
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
+            apps: Apps::default(),
             words: Vocabulary::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
@@ -287,6 +291,10 @@ impl Settings {
         }
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
+        }
+        if let Some(table) = section("apps") {
+            settings.apps = apps::read(&table);
+            table.finish();
         }
         if let Some(table) = section("vocabulary") {
             let words = &mut settings.words;
@@ -499,6 +507,41 @@ mod tests {
             "did you mean `allow_private`?",
             "webhooks[3].name: `a` is the name of another",
             "reports.warn_ahead: `soon`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn our_apps_are_read_whole_with_every_fault() {
+        let fingerprint = ["AB"; 32].join(":");
+        let settings = read(&format!(
+            "[apps]\nios = [\"A1B2C3D4E5.com.example.app\"]\nharmony = [\"5765880207853134833\"]\npaths = [\"/x/*\"]\n\
+             [[apps.android]]\npackage = \"com.example.app\"\nsha256 = [\"{fingerprint}\"]\n"
+        ))
+        .unwrap();
+        assert_eq!((settings.apps.ios.len(), settings.apps.harmony.len()), (1, 1));
+        assert_eq!((settings.apps.paths, settings.apps.exclude), (vec!["/x/*".to_owned()], vec!["/*+".to_owned()]));
+        assert_eq!(settings.apps.android[0].fingerprints, [fingerprint]);
+        let faults = read(&format!(
+            "[apps]\nios = [\"com.example.app\", \"a1b2c3d4e5.x\"]\nharmony = [\"a b\"]\npaths = [\"x\"]\ncolour = 1\n\
+             [[apps.android]]\npackage = \"example\"\nsha256 = [\"{}\", \"AB\"]\n[[apps.android]]\n",
+            "ab".repeat(32),
+        ))
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 10, "{all}");
+        for part in [
+            "2: apps.ios[0]: `com.example.app`",
+            "apps.ios[1]",
+            "apps.harmony[0]: `a b`",
+            "apps.paths[0]: `x` is not a path",
+            "apps.colour",
+            "7: apps.android[0].package: `example`",
+            "write AB:AB:AB",
+            "sha256[1]: `AB` is not a SHA-256",
+            "apps.android[1].package: is missing",
+            "apps.android[1].sha256: is missing",
         ] {
             assert!(all.contains(part), "{part} not in\n{all}");
         }

@@ -87,10 +87,15 @@ pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timesta
     issued_as(state, link, &explained)
 }
 
+/// What is shared of a link.
+pub fn short_url(state: &ControlState, link: &Link) -> String {
+    format!("{}/{}", state.public_url.trim_end_matches('/'), link.code)
+}
+
 fn issued_as(state: &ControlState, link: &Link, explained: &Explained) -> Issued {
     Issued {
         code: link.code.as_str().to_owned(),
-        short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
+        short_url: short_url(state, link),
         landing: LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &state.words),
         decision: explained.brief(),
     }

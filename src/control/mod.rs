@@ -31,6 +31,7 @@ pub mod landings;
 pub mod ops;
 pub mod policy;
 pub mod problem;
+pub mod qr;
 pub mod terms;
 
 use std::path::PathBuf;

@@ -60,11 +60,13 @@ pub enum Shed {
     Journal,
     /// The drain deadline passed.
     Drain,
+    /// More looks at links without a click than a worker has time for.
+    Preview,
 }
 
 impl Shed {
     /// Every class, by number.
-    pub const ALL: [Shed; 9] = [
+    pub const ALL: [Shed; 10] = [
         Shed::Connections,
         Shed::SlowHead,
         Shed::SlowRead,
@@ -74,6 +76,7 @@ impl Shed {
         Shed::Cold,
         Shed::Journal,
         Shed::Drain,
+        Shed::Preview,
     ];
 
     /// The value of the `class` label.
@@ -88,6 +91,7 @@ impl Shed {
             Shed::Cold => "cold",
             Shed::Journal => "journal",
             Shed::Drain => "drain",
+            Shed::Preview => "preview",
         }
     }
 }
