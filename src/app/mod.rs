@@ -37,7 +37,9 @@ use crate::domain::policy::Reason;
 use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
 use crate::edge::plain;
+use crate::edge::service::Site;
 use crate::edge::tls::{Certificates, TlsError};
+use crate::edge::well_known::WellKnown;
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
 use crate::notify::client::clients;
@@ -305,6 +307,7 @@ impl App {
 
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -317,7 +320,7 @@ impl App {
             words,
             click_key,
             journal_dir: data.journal(),
-            public_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click)),
+            public_url: public_url.clone(),
             node: settings.node.clone(),
         };
         let ops_state = OpsState {
@@ -343,6 +346,7 @@ impl App {
             }
         }
 
+        let site = Arc::new(Site { public_url, well_known: WellKnown::new(&settings.apps) });
         let open = Arc::new(AtomicUsize::new(0));
         let mut tls = tls.map(Vec::into_iter);
         let mut threads = Vec::new();
@@ -350,6 +354,7 @@ impl App {
             let setup = WorkerSetup {
                 gateway: Arc::clone(&gateway),
                 lanes: journal.lanes(),
+                site: Arc::clone(&site),
                 counters,
                 http,
                 tls: tls.as_mut().and_then(Iterator::next).zip(certificates.clone()),

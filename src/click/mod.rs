@@ -122,8 +122,8 @@ pub struct Clicked {
     pub answer: Answer,
     /// Its id in external form; none for a code nobody knows.
     pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
-    /// Whether it names itself as a machine: what fetches link previews does.
-    pub bot: bool,
+    /// Whether a fetcher of link previews asked.
+    pub preview: bool,
     /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
     pub alternate: u8,
     /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
@@ -178,12 +178,12 @@ impl Worker {
 
     /// Looks a code up, decides, records.
     pub fn click(&self, ask: &Ask<'_>) -> Clicked {
-        let unrecorded = |answer| Clicked { answer, hop_id: None, bot: false, alternate: MAIN, commit: None };
+        let unrecorded = |answer| Clicked { answer, hop_id: None, preview: false, alternate: MAIN, commit: None };
         match self.gateway.catalog.with(ask.code, |link| self.click_on(ask, &link)) {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                let machine = !self.flags(ask, self.device(ask).bot).is_person();
+                let machine = !self.flags(ask, &self.device(ask)).is_person();
                 if machine {
                     bump(&self.counters.machines, 1);
                 } else {
@@ -239,7 +239,7 @@ impl Worker {
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
         let id = mint.mint(now);
-        let flags = self.flags(ask, visitor.device.bot);
+        let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
             id,
             at: now,
@@ -290,7 +290,7 @@ impl Worker {
         Clicked {
             answer,
             hop_id: Some(gateway.click_key.text(id)),
-            bot: visitor.device.bot,
+            preview: visitor.device.preview,
             alternate: hop.alternate,
             commit: Some(commit),
         }
@@ -302,10 +302,13 @@ impl Worker {
         agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
     }
 
-    fn flags(&self, ask: &Ask<'_>, bot: bool) -> HopFlags {
+    fn flags(&self, ask: &Ask<'_>, device: &Device) -> HopFlags {
         let mut flags = ask.flags;
-        if bot {
+        if device.bot {
             flags = flags.with(HopFlags::BOT);
+        }
+        if device.preview {
+            flags = flags.with(HopFlags::PREVIEW);
         }
         if ask.agent.is_empty() {
             flags = flags.with(HopFlags::NO_AGENT);

@@ -116,8 +116,10 @@ fn ios(text: &str) -> Result<String, String> {
     if sound {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not an app id: write the team's ten characters, a dot and the bundle, \
-                     A1B2C3D4E5.com.example.app"))
+        Err(format!(
+            "`{text}` is not an app id: write the team's ten characters, a dot and the bundle, \
+                     A1B2C3D4E5.com.example.app"
+        ))
     }
 }
 
@@ -132,8 +134,10 @@ fn harmony(text: &str) -> Result<String, String> {
     if sound {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not an app identifier: copy it from AppGallery Connect, digits such as \
-                     5765880207853134833"))
+        Err(format!(
+            "`{text}` is not an app identifier: copy it from AppGallery Connect, digits such as \
+                     5765880207853134833"
+        ))
     }
 }
 

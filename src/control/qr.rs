@@ -182,9 +182,13 @@ mod tests {
 
     #[test]
     fn an_independent_decoder_reads_every_png() {
-        for (size, margin, level) in
-            [(64, 4, Level::Low), (65, 1, Level::Medium), (257, 2, Level::Quartile), (512, 4, Level::Medium), (2048, 16, Level::High)]
-        {
+        for (size, margin, level) in [
+            (64, 4, Level::Low),
+            (65, 1, Level::Medium),
+            (257, 2, Level::Quartile),
+            (512, 4, Level::Medium),
+            (2048, 16, Level::High),
+        ] {
             let image = Drawn::new(TEXT, Drawing { size, margin, level }).unwrap().png().unwrap();
             let (side, grey) = pixels(&image);
             assert_eq!(side, size);

@@ -11,7 +11,9 @@ use serde_json::json;
 
 use super::pages::{self, Language, Words};
 use crate::click::Refused;
+use crate::click::preview::{Preview, Shown};
 use crate::domain::policy::Reason;
+use crate::domain::vocabulary::Vocabulary;
 
 /// An answer of the click listeners.
 pub type Answered = Response<Full<Bytes>>;
@@ -19,6 +21,9 @@ pub type Answered = Response<Full<Bytes>>;
 /// The header that carries the click's id.
 pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
@@ -82,6 +87,34 @@ pub fn busy(wish: Wish) -> Answered {
     answer
 }
 
+/// `200`: a look at a link, which is no click.
+pub fn preview(preview: &Preview, words: &Vocabulary, short_url: &str, wish: Wish) -> Answered {
+    let (kind, body) = if wish.json {
+        (JSON, pages::preview::json(preview, words, short_url).to_string())
+    } else {
+        (HTML, pages::preview::html(preview, words, short_url, wish.language))
+    };
+    let mut answer = page(StatusCode::OK, kind, body, None, wish);
+    answer.headers_mut().insert(ROBOTS, HeaderValue::from_static("noindex, nofollow"));
+    answer
+}
+
+/// `200`: what a fetcher of link previews gets in place of a redirect.
+pub fn card(short_url: &str, landing: Option<&Shown>, hop_id: Option<&[u8]>, language: Language) -> Answered {
+    let body = pages::card::card(short_url, landing, language);
+    page(StatusCode::OK, HTML, body, hop_id, Wish { json: false, language })
+}
+
+/// `200`: a file phones learn from, kept by them for an hour.
+pub fn well_known(file: Bytes) -> Answered {
+    let mut answer = Response::new(Full::new(file));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
 /// `405`.
 pub fn wrong_method() -> Answered {
     let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
@@ -126,10 +159,15 @@ fn told(
             }
             object.extend(more);
         }
-        (HeaderValue::from_static("application/json"), object.to_string())
+        (JSON, object.to_string())
     } else {
-        (HeaderValue::from_static("text/html; charset=utf-8"), pages::html(words, id, wish.language))
+        (HTML, pages::html(words, id, wish.language))
     };
+    page(code, kind, body, hop_id, wish)
+}
+
+/// A page or an object of ours: never stored, nothing fetched by it, nothing run.
+fn page(code: StatusCode, kind: HeaderValue, body: String, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = code;
     let headers = answer.headers_mut();

@@ -104,11 +104,9 @@ pub fn outlook(policy: &PolicySet, landings: &[Facts<'_>], at: Timestamp, expire
                     Then::Lands { landing, .. } => {
                         Next { alternate: Some(place(landing)), reason: None, works_from: None }
                     }
-                    Then::Refused { refusal, again } => Next {
-                        alternate: None,
-                        reason: Some(refusal.reason),
-                        works_from: within(again, expires),
-                    },
+                    Then::Refused { refusal, again } => {
+                        Next { alternate: None, reason: Some(refusal.reason), works_from: within(again, expires) }
+                    }
                 });
             } else if let Some(end) = expires {
                 told.works_until = Some(end);
@@ -174,9 +172,8 @@ fn candidates(
     if bound.is_some() {
         return vec![(bound, false)];
     }
-    let concerns = |marketplaces: &[MarketplaceId]| {
-        landings.iter().any(|facts| marketplaces.contains(&facts.marketplace))
-    };
+    let concerns =
+        |marketplaces: &[MarketplaceId]| landings.iter().any(|facts| marketplaces.contains(&facts.marketplace));
     let named = |surface: &Surface| {
         policy.agreements().iter().any(|agreement| {
             Some(agreement.platform) == platform
@@ -269,10 +266,10 @@ mod tests {
         assert_eq!((live.outcome, live.works_until), (Outcome::Allow, Some(at("2026-03-01"))));
         assert_eq!(live.then.unwrap().alternate, Some(1), "the alternate takes over there");
         assert_eq!(short.then.unwrap().reason, Some(Reason::WindowEnded));
-        assert_eq!(live.landings.iter().map(|asked| asked.reason).collect::<Vec<_>>(), [
-            Reason::Allowed,
-            Reason::NotYetOpen
-        ]);
+        assert_eq!(
+            live.landings.iter().map(|asked| asked.reason).collect::<Vec<_>>(),
+            [Reason::Allowed, Reason::NotYetOpen]
+        );
         assert_eq!(all[3].outlook.reason, Reason::NoAgreement);
 
         let bound = Placement { platform: Some(PlatformId(0)), surface: Some(Surface::ShortVideoCart) };

@@ -1,10 +1,10 @@
-//! Pages and words for visitors: zh-CN first, en second. Small, no script, no third-party request. Never says more of the
-//! policy than the reason and the date.
+//! The pages of clicks that lead nowhere: refused by the policy, no such link, too busy.
 
+use super::Language;
+use super::frame::{Frame, escape, reference};
+use super::words::{because, date, marketplace, platform};
 use crate::click::Refused;
 use crate::domain::policy::Reason;
-pub use crate::wording::Language;
-use crate::wording::{because, date, escape, marketplace, platform};
 
 /// A headline, a sentence of why, and what still works.
 pub struct Words {
@@ -95,29 +95,16 @@ pub fn busy(language: Language) -> Words {
 
 /// A page of words. Every word is escaped.
 pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
-    let id = hop_id.map(|id| {
-        let label = language.pick("编号", "Reference");
-        format!("<p class=\"id\">{label} {}</p>", escape(id))
-    });
-    format!(
-        "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n\
-         <p>{}</p>\n{}<p>{}</p>\n{}\n</main>\n</body>\n</html>\n",
-        language.tag(),
+    let body = format!(
+        "<h1>{}</h1>\n<p>{}</p>\n{}<p>{}</p>\n{}\n",
+        escape(&words.title),
         escape(&words.why),
         words.also.as_deref().map(|also| format!("<p>{}</p>\n", escape(also))).unwrap_or_default(),
         escape(&words.next),
-        id.unwrap_or_default(),
-        title = escape(&words.title),
-    )
+        reference(hop_id, language),
+    );
+    Frame { language, title: &words.title, head: "", body: &body }.html()
 }
-
-const STYLE: &str = "body{font:17px/1.6 system-ui,-apple-system,\"PingFang SC\",\"Noto Sans SC\",sans-serif;margin:0;\
-background:Canvas;color:CanvasText}main{max-width:34rem;margin:12vh auto;padding:0 1.25rem}\
-h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:12px ui-monospace,monospace;opacity:.6;word-break:break-all;\
-margin-top:2rem}";
 
 #[cfg(test)]
 mod tests {
