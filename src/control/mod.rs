@@ -9,6 +9,8 @@
 //! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`console`]: the page of creators at `/`;
+//! - [`qr`]: short links as QR codes;
 //! - [`calendar`]: which windows are open when;
 //! - [`ops`]: metrics and readiness.
 
@@ -21,10 +23,12 @@ pub mod candidate;
 pub mod change;
 pub mod checks;
 pub mod codes;
+pub mod console;
 pub mod decision;
 pub mod draft;
 pub mod fields;
 pub mod guard;
+mod issue;
 pub mod keys;
 pub mod kill;
 pub mod landings;
@@ -37,7 +41,6 @@ pub mod terms;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
@@ -80,4 +83,9 @@ pub struct ControlState {
     pub public_url: String,
     /// This gateway's name.
     pub node: String,
+}
+
+/// Everything the control listener serves: the API and the page of creators.
+pub fn router(state: ControlState) -> axum::Router {
+    api::router(state.clone()).merge(console::router(state))
 }

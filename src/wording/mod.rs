@@ -3,9 +3,11 @@
 //! with [`escape`].
 
 mod names;
+mod outlooks;
 mod reasons;
 
 pub use names::{link_kind, marketplace, platform, shop_type, surface};
+pub use outlooks::{is_silent, sentence, where_at};
 pub use reasons::because;
 
 use crate::domain::time::Timestamp;

@@ -9,15 +9,14 @@ use axum::response::{IntoResponse, Json, Response};
 
 use super::body::{JsonBody, Named};
 use super::{Api, query};
-use crate::catalog::Created;
 use crate::catalog::store::{LinkChange, UpdateOutcome};
 use crate::control::alternates::repeat_own;
 use crate::control::answer::{self, LinkPage};
 use crate::control::change;
-use crate::control::codes::Codes;
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
+use crate::control::issue::issue;
 use crate::control::problem::ApiError;
 use crate::domain::code::Code;
 use crate::domain::link::{Link, LinkState};
@@ -29,18 +28,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let state = &api.state;
     let now = state.clock.now();
-    let mut draft = LinkDraft::read(&body);
-    draft.creator = caller.creator_of_new(draft.creator.take())?;
-    let new = draft.check(&state.words, now)?;
-    let mut codes = Codes::open()?;
-    let created = state.catalog.create(vec![new], move || codes.draw()).await?.pop();
-    let link = match created {
-        Some(Created::Stored(link)) => link,
-        Some(Created::CodeTaken(code)) => return Err(ApiError::SlugTaken(code)),
-        Some(Created::Failed(error)) => return Err(error.into()),
-        Some(Created::NoFreeCode) => return Err(ApiError::NoFreeCode),
-        None => return Err(ApiError::Internal("the catalog gave no answer for a new link".to_owned())),
-    };
+    let link = issue(state, &caller, LinkDraft::read(&body), now).await?;
     let body = answer::issued(state, &state.policies.current(), &link, now);
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     tag(&mut response, &link);

@@ -9,7 +9,7 @@ mod calendar;
 mod links;
 mod policies;
 mod qr;
-pub(super) mod query;
+mod query;
 mod reports;
 mod shadow;
 mod webhooks;
