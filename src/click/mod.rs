@@ -25,6 +25,7 @@ use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::link::{LinkState, LinkView};
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
@@ -94,6 +95,8 @@ pub struct Refused {
     pub platform: String,
     /// Where it would have led.
     pub marketplace: String,
+    /// What people call that.
+    pub marketplace_names: Names,
     /// The agreement that denied or came nearest, by title.
     pub agreement: Option<String>,
     /// When that agreement opens, if it has not yet.
@@ -111,6 +114,8 @@ pub struct AlsoTried {
     pub alternate: u8,
     /// Where it would have led.
     pub marketplace: String,
+    /// What people call that.
+    pub marketplace_names: Names,
     /// Why it fell.
     pub reason: Reason,
 }
@@ -359,6 +364,7 @@ fn refused(gateway: &Gateway, choice: &Choice<'_, '_>, tried: Tried<'_>, now: Ti
         reason,
         platform: facts.platform.map_or("", |id| gateway.words.platform_name(id)).to_owned(),
         marketplace: gateway.words.marketplace_name(facts.marketplace).to_owned(),
+        marketplace_names: gateway.words.marketplace_names(facts.marketplace),
         agreement: agreement.map(|agreement| agreement.title.to_string()),
         opens_at: agreement.map(|agreement| agreement.from).filter(|from| *from > now),
         ended_at: agreement
@@ -369,6 +375,7 @@ fn refused(gateway: &Gateway, choice: &Choice<'_, '_>, tried: Tried<'_>, now: Ti
             .map(|fallen| AlsoTried {
                 alternate: fallen.alternate,
                 marketplace: fallen.marketplace.to_owned(),
+                marketplace_names: gateway.words.people_call(fallen.marketplace),
                 reason: fallen.reason,
             })
             .collect(),

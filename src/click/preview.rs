@@ -5,6 +5,7 @@ use super::placement::{self, Known};
 use super::{Ask, State, Worker};
 use crate::catalog::Lookup;
 use crate::domain::link::{LinkState, LinkView, Placement};
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::outlook::{Outlook, Spots, outlook, spots};
 use crate::domain::policy::{Facts, PolicySet, Reason};
 use crate::domain::time::Timestamp;
@@ -15,6 +16,8 @@ use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType};
 pub struct Shown {
     /// The marketplace's id.
     pub marketplace: String,
+    /// What people call it.
+    pub names: Names,
     /// Who runs the shop.
     pub shop_type: ShopType,
     /// What it leads to.
@@ -119,8 +122,10 @@ impl Worker {
 
     fn take(&self, link: &LinkView<'_>) -> Taken {
         let name = |id| self.gateway().words.marketplace_name(id).to_owned();
+        let names = |id| self.gateway().words.marketplace_names(id);
         let own = Shown {
             marketplace: name(link.marketplace),
+            names: names(link.marketplace),
             shop_type: link.shop_type,
             link_kind: link.link_kind,
             item: link.item.to_owned(),
@@ -130,6 +135,7 @@ impl Worker {
         let others = link.alternates.iter().map(|other| {
             let shown = Shown {
                 marketplace: name(other.marketplace),
+                names: names(other.marketplace),
                 shop_type: other.shop_type,
                 link_kind: other.link_kind,
                 item: other.item.to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod looks;
+pub mod marketplaces;
 pub mod settings;
 pub mod tree;
 pub mod webhooks;

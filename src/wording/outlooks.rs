@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Language, because, date, marketplace, platform, surface};
+use super::{Language, because, date, platform, surface};
 use crate::domain::hop::Outcome;
 use crate::domain::policy::Reason;
 use crate::domain::policy::outlook::{Next, Outlook, Spots};
@@ -36,11 +36,11 @@ pub fn where_at(spots: &Spots, words: &Vocabulary, language: Language) -> String
     format!("{} · {}", platform(words.platform_name(id), language), names.join(pick("、", ", ")))
 }
 
-/// What an outlook is in one or two sentences, and whether it is a `yes` or a `no`. `marketplaces` are those of the link's
-/// landings, by id.
-pub fn sentence(outlook: &Outlook, marketplaces: &[&str], language: Language) -> (&'static str, String) {
+/// What an outlook is in one or two sentences, and whether it is a `yes` or a `no`. `shops` are the marketplaces of
+/// the link's landings, by name.
+pub fn sentence(outlook: &Outlook, shops: &[&str], language: Language) -> (&'static str, String) {
     let zh = language == Language::Zh;
-    let shop = |place: u8| marketplaces.get(usize::from(place)).map(|id| marketplace(id, language)).unwrap_or_default();
+    let shop = |place: u8| shops.get(usize::from(place)).copied().unwrap_or_default();
     if outlook.outcome == Outcome::Deny {
         let why = because(outlook.reason, language);
         let text = match (outlook.ended_at, outlook.works_from, zh) {

@@ -10,6 +10,7 @@ use crate::domain::alternates::Alternate;
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Link, LinkState, Placement, facts_text};
 use crate::domain::marketplace::Landing;
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::outlook::{Spots, spots};
 use crate::domain::policy::{Facts, PolicySet, Reason};
 use crate::domain::time::Timestamp;
@@ -97,9 +98,9 @@ impl Show<'_> {
     }
 
     fn landing(&self, out: &mut String, landing: &Landing, sort: ShopType, category: Option<&str>) -> std::fmt::Result {
-        let id = self.state.words.marketplace_name(landing.marketplace);
+        let names = self.state.words.marketplace_names(landing.marketplace);
         let language = self.language;
-        let shop = format!("{} · {}", marketplace(id, language), link_kind(landing.link_kind, language));
+        let shop = format!("{} · {}", marketplace(&names, language), link_kind(landing.link_kind, language));
         let mut all: Vec<(&str, String)> = vec![(self.pick("商城", "Marketplace"), escape(&shop))];
         if sort != ShopType::Unknown {
             all.push((self.pick("店铺类型", "Shop type"), shop_type(sort, language).to_owned()));
@@ -191,7 +192,8 @@ impl Show<'_> {
     fn spot(&self, out: &mut String, spots: &Spots, link: &Link, place: &str) -> std::fmt::Result {
         let words = &self.state.words;
         let landings = std::iter::once(&link.landing).chain(link.alternates.iter().map(|other| &other.landing));
-        let shops: Vec<&str> = landings.map(|landing| words.marketplace_name(landing.marketplace)).collect();
+        let names: Vec<Names> = landings.map(|landing| words.marketplace_names(landing.marketplace)).collect();
+        let shops: Vec<&str> = names.iter().map(|names| marketplace(names, self.language)).collect();
         let (class, text) = sentence(&spots.outlook, &shops, self.language);
         let mark = match spots.outlook.outcome {
             Outcome::Allow => self.pick("可用", "Yes"),
@@ -210,7 +212,6 @@ impl Show<'_> {
                     Outcome::Allow => self.pick("可用", "works"),
                     Outcome::Deny => because(asked.reason, self.language),
                 };
-                let shop = marketplace(shop, self.language);
                 match self.language {
                     Language::Zh => format!("{name}（{shop}）：{text}"),
                     Language::En => format!("{name} ({shop}): {text}"),
@@ -256,7 +257,7 @@ impl Show<'_> {
                 "<li class=\"{class}\"><a href=\"/?code={code}\">{code}</a> <b>{}</b><br><small>{} → {} · {}{}</small></li>",
                 escape(&mark),
                 escape(&place),
-                escape(&marketplace(&view.issued.landing.marketplace, self.language)),
+                escape(marketplace(&self.state.words.marketplace_names(link.landing.marketplace), self.language)),
                 date(link.created_at),
                 link.creator.as_deref().map(|creator| format!(" · {}", escape(creator))).unwrap_or_default(),
                 code = escape(link.code.as_str()),

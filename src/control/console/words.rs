@@ -74,8 +74,8 @@ pub(super) fn refusal(error: &ApiError, language: Language) -> (axum::http::Stat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::marketplaces::shipped;
     use crate::control::draft::LinkDraft;
-    use crate::domain::vocabulary::Vocabulary;
 
     #[test]
     fn every_fault_of_a_paste_has_words_in_both_languages() {
@@ -96,7 +96,7 @@ mod tests {
             "https://item.jd.com/1.html https://item.taobao.com/item.htm?id=2",
         ] {
             let draft = LinkDraft { url: Some(paste.to_owned()), ..LinkDraft::default() };
-            let faults = draft.check(&Vocabulary::default(), now).unwrap_err();
+            let faults = draft.check(shipped(), now).unwrap_err();
             let zh = fault(&faults[0], Language::Zh);
             assert!(!zh.is_empty() && !zh.starts_with("无法使用"), "{paste}: {zh} ({})", faults[0].code);
             let en = fault(&faults[0], Language::En);

@@ -11,7 +11,7 @@ pub fn card(short_url: &str, landing: Option<&Shown>, language: Language) -> Str
     let zh = language == Language::Zh;
     let (title, description) = match landing {
         Some(landing) => {
-            let (shop, kind) = (marketplace(&landing.marketplace, language), link_kind(landing.link_kind, language));
+            let (shop, kind) = (marketplace(&landing.names, language), link_kind(landing.link_kind, language));
             if zh {
                 (format!("{shop} · {kind}"), format!("点击后前往{shop}查看。"))
             } else {
@@ -49,12 +49,14 @@ pub fn card(short_url: &str, landing: Option<&Shown>, language: Language) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::marketplace::table::Names;
     use crate::domain::vocabulary::{LinkKind, ShopType};
 
     #[test]
     fn a_card_says_where_and_nothing_else() {
         let landing = Shown {
             marketplace: "jd".into(),
+            names: Names { zh: "京东".into(), en: "JD".into() },
             shop_type: ShopType::SelfOperated,
             link_kind: LinkKind::Item,
             item: "<1>".into(),

@@ -62,7 +62,7 @@ fn write(
     writeln!(out, "<h2>{}</h2>", pick("现在能打开吗", "Does it work now"))?;
     writeln!(out, "<ul>")?;
     let bound = preview.spots.len() == 1;
-    let shops: Vec<&str> = preview.landings.iter().map(|landing| landing.marketplace.as_str()).collect();
+    let shops: Vec<&str> = preview.landings.iter().map(|landing| marketplace(&landing.names, language)).collect();
     let (silent, told): (Vec<&Spots>, Vec<&Spots>) =
         preview.spots.iter().partition(|spots| !bound && is_silent(spots) && spots.platform.is_some());
     for spots in told {
@@ -106,7 +106,7 @@ fn destination(out: &mut String, landing: &Shown, follow: bool, language: Langua
     let host = landing.url.split("://").nth(1).unwrap_or_default();
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let text = escape(&landing.url);
-    row(pick("商城", "Marketplace"), &escape(&marketplace(&landing.marketplace, language)))?;
+    row(pick("商城", "Marketplace"), &escape(marketplace(&landing.names, language)))?;
     row(pick("类型", "Kind"), link_kind(landing.link_kind, language))?;
     if landing.shop_type != ShopType::Unknown {
         row(pick("店铺类型", "Shop type"), shop_type(landing.shop_type, language))?;
