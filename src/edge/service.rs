@@ -23,7 +23,7 @@ use super::pages::Language;
 use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use super::well_known::WellKnown;
-use crate::catalog::FetchError;
+use crate::catalog::{FetchError, Lookup};
 use crate::click::preview::Looked;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
@@ -177,7 +177,8 @@ fn redirects(clicked: &Clicked) -> bool {
 
 /// A look at a link; `None` while its code has not been loaded.
 fn look_at(shared: &Shared, ask: &Ask<'_>, headers: &HeaderMap) -> Option<Answered> {
-    if !shared.looks.take(Instant::now()) {
+    let catalog = &shared.worker.gateway().catalog;
+    if catalog.with(ask.code, |_| ()) == Lookup::Found(()) && !shared.looks.take(Instant::now()) {
         shared.worker.counters().shed(Shed::Preview);
         return Some(answer::busy(wish(headers)));
     }
@@ -350,5 +351,21 @@ impl Future for Answering {
         };
         // `None` only if polled again after it was ready, which no executor does.
         Poll::Ready(Ok(answer.unwrap_or_else(|| answer::status(StatusCode::INTERNAL_SERVER_ERROR))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_have_a_bound_and_come_back_with_time() {
+        let looks = Looks::default();
+        let begun = looks.since.get();
+        assert_eq!((0..100).filter(|_| looks.take(begun)).count(), LOOKS as usize);
+        assert!(!looks.take(begun + NEXT_LOOK / 2));
+        assert!(looks.take(begun + NEXT_LOOK) && !looks.take(begun + NEXT_LOOK));
+        let later = begun + Duration::from_secs(86_400);
+        assert_eq!((0..100).filter(|_| looks.take(later)).count(), LOOKS as usize, "never more than at first");
     }
 }
