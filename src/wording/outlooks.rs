@@ -11,7 +11,6 @@ use crate::domain::vocabulary::Vocabulary;
 /// Whether a platform has nothing to say of this link.
 pub fn is_silent(spots: &Spots) -> bool {
     spots.surfaces.is_empty()
-        && !spots.others
         && spots.outlook.reason == Reason::NoAgreement
         && spots.outlook.works_from.is_none()
         && spots.outlook.landings.iter().all(|asked| asked.reason == Reason::NoAgreement)
@@ -23,6 +22,9 @@ pub fn where_at(spots: &Spots, words: &Vocabulary, language: Language) -> String
     let Some(id) = spots.platform else {
         return pick("浏览器或其他 App", "Browsers and other apps").to_owned();
     };
+    if spots.whole {
+        return platform(words.platform_name(id), language);
+    }
     let mut names: Vec<&str> = spots.surfaces.iter().map(|spot| surface(*spot, language)).collect();
     if spots.others {
         names.push(pick("其余位置", "all other spots"));

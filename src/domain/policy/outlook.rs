@@ -63,6 +63,8 @@ pub struct Spots {
     pub others: bool,
     /// Clicks that do not tell their spot as well.
     pub untold: bool,
+    /// Every spot of the platform: no agreement names one.
+    pub whole: bool,
     /// What the link does there.
     pub outlook: Outlook,
 }
@@ -146,13 +148,24 @@ pub fn spots(
             let place = match all[begun..].iter().position(|known: &Spots| known.outlook == outlook) {
                 Some(place) => begun + place,
                 None => {
-                    all.push(Spots { platform, surfaces: Vec::new(), others: false, untold: false, outlook });
+                    all.push(Spots {
+                        platform,
+                        surfaces: Vec::new(),
+                        others: false,
+                        untold: false,
+                        whole: false,
+                        outlook,
+                    });
                     all.len() - 1
                 }
             };
             let spots = &mut all[place];
             match surface {
-                None => spots.untold = true,
+                None => {
+                    spots.untold = true;
+                    spots.others |= others;
+                    spots.whole = others;
+                }
                 Some(_) if others => spots.others = true,
                 Some(surface) => spots.surfaces.push(surface),
             }
@@ -184,7 +197,7 @@ fn candidates(
     };
     let (named, others): (Vec<Surface>, Vec<Surface>) = Surface::ALL.iter().partition(|surface| named(surface));
     if named.is_empty() {
-        return vec![(None, false)];
+        return vec![(None, true)];
     }
     let others = others.first().map(|surface| (Some(*surface), true));
     named.into_iter().map(|surface| (Some(surface), false)).chain(others).chain([(None, false)]).collect()
@@ -258,8 +271,8 @@ mod tests {
             (Some(0), 1, false, false),
             (Some(0), 1, false, false),
             (Some(0), 0, true, true),
-            (Some(1), 0, false, true),
-            (None, 0, false, true),
+            (Some(1), 0, true, true),
+            (None, 0, true, true),
         ];
         assert_eq!(shape, expected, "{all:#?}");
         let (live, short) = (&all[0].outlook, &all[1].outlook);
@@ -270,6 +283,7 @@ mod tests {
             live.landings.iter().map(|asked| asked.reason).collect::<Vec<_>>(),
             [Reason::Allowed, Reason::NotYetOpen]
         );
+        assert!(all[3].whole && !all[2].whole);
         assert_eq!(all[3].outlook.reason, Reason::NoAgreement);
 
         let bound = Placement { platform: Some(PlatformId(0)), surface: Some(Surface::ShortVideoCart) };
