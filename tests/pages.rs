@@ -73,6 +73,7 @@ fn a_preview_says_where_a_link_leads_and_until_when_without_a_click() {
     assert!(!page.body.contains(&format!("href=\"{JD}\"")), "a text, and no link, once it is refused");
     assert!(page.body.contains(JD) && page.body.contains("合作已结束（2022-12-01 00:00"), "{}", page.body);
     assert_eq!(gateway.get(&format!("/{code}")).status, 403, "a click says the same");
+    eventually("the click is recorded", || !gateway.hops().is_empty());
     assert_eq!(gateway.hops().len(), 1, "looks leave no hop");
     eventually("the click is counted", || gateway.metric("hopgate_clicks_total") == 1.0);
 }
@@ -240,7 +241,9 @@ impl Place {
 
     fn post(&self, path: &str, cookie: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> support::Answer {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        fields.iter().for_each(|(name, value)| drop(form.append_pair(name, value)));
+        fields.iter().for_each(|(name, value)| {
+            form.append_pair(name, value);
+        });
         let mut all = vec![("Content-Type", "application/x-www-form-urlencoded"), ("Cookie", cookie)];
         all.extend(headers);
         send(self.control(), "POST", path, &all, form.finish().as_bytes()).0
@@ -366,7 +369,10 @@ fn a_creator_makes_a_link_and_sees_where_it_works() {
     assert!(page.body.contains("API 密钥"), "log in again");
     let (cookie, token) = place.log_in(&key);
     let page = place.get("/?code=double-11", &[("Cookie", &cookie)]);
-    assert!(page.body.contains("合作已结束（2022-12-01 00:00"), "{}", page.body);
+    for part in ["可用，前往备选 1（天猫）", "主链接（京东）：合作已结束；备选 1（天猫）：可用"]
+    {
+        assert!(page.body.contains(part), "{part} not in {}", page.body);
+    }
 
     let out = place.post("/logout", &cookie, &[], &[("token", &token)]);
     assert_eq!((out.status, out.header("location")), (303, "/"));
@@ -403,7 +409,7 @@ fn faults_stand_at_their_fields_and_nothing_is_injected() {
     assert_eq!(answer.status, 422);
     is_quiet(&answer);
     for part in [
-        "文案里没有链接",
+        "不是完整的链接",
         "&lt;/textarea&gt;&lt;script&gt;alert(1)&lt;/script&gt;",
         "没有这个选项",
         "不能含有空格",

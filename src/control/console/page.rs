@@ -124,7 +124,7 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn fault(&self, field: &str) -> (&'static str, String) {
+    fn fault(&self, field: &str) -> (String, String) {
         let mine = |fault: &&FieldFault| {
             fault.field == field
                 || fault.field.starts_with(&format!("{field}["))
@@ -142,10 +142,14 @@ impl Making<'_> {
                     Language::En => format!("Line {}: ", place + 1),
                 });
                 let text = format!("{}{}", line.unwrap_or_default(), words::fault(fault, self.language));
-                format!("<p class=\"fault\" id=\"{field}-fault\" role=\"alert\">{}</p>", escape(&text))
+                format!("<p class=\"fault\">{}</p>", escape(&text))
             })
             .collect();
-        if texts.is_empty() { ("", String::new()) } else { (" class=\"bad\" aria-invalid=\"true\"", texts.concat()) }
+        if texts.is_empty() {
+            return (String::new(), String::new());
+        }
+        let marks = format!(" class=\"bad\" aria-invalid=\"true\" aria-describedby=\"{field}-fault\"");
+        (marks, format!("<div id=\"{field}-fault\" role=\"alert\">{}</div>", texts.concat()))
     }
 
     fn kept(&self, field: &str) -> String {

@@ -99,7 +99,7 @@ pub fn outlook(policy: &PolicySet, landings: &[Facts<'_>], at: Timestamp, expire
     };
     match fate(policy, landings, at, Timestamp::MAX) {
         Fate::Refused { again, .. } => told.works_from = within(again, expires),
-        Fate::Works { ends } => {
+        Fate::Works { ends, .. } => {
             if let Some(ending) = ends.filter(|ending| expires.is_none_or(|end| ending.at < end)) {
                 told.works_until = Some(ending.at);
                 told.then = Some(match ending.then {
