@@ -285,8 +285,11 @@ impl Detector {
             (named, Some(owner)) if named != owner => device.implausible = true,
             _ => {}
         }
-        if !device.implausible && self.impossible.iter().any(|rule| rule.package) {
-            let seen = self.seen(&user_agent[..user_agent.len().min(LONGEST)]);
+        if !device.implausible {
+            // The text is read again only where a rule asks for its tokens; none that is shipped does.
+            let asks = |rule: &Impossible| rule.tokens.any | rule.tokens.unless | rule.with.any != 0;
+            let again = self.impossible.iter().any(|rule| rule.package && asks(rule));
+            let seen = if again { self.seen(&user_agent[..user_agent.len().min(LONGEST)]) } else { 0 };
             device.implausible = self.contradicts(seen, &device, true);
         }
         device
