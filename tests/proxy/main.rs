@@ -316,7 +316,7 @@ fn twenty_megabytes_are_streamed_as_they_come_and_never_held() {
         }
     });
     let grown = server.resident().saturating_sub(before);
-    println!("{} KiB more after {} MiB", grown >> 10, 5 * BIG >> 20);
+    println!("{} KiB more after {} MiB", grown >> 10, (5 * BIG) >> 20);
     assert!(grown < 12 << 20, "memory grew by {grown} bytes");
     assert_eq!(server.metric("hopgate_proxy_bytes_total"), 5.0 * BIG as f64);
     assert_eq!(server.stop(), Some(0));
