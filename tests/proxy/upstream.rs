@@ -102,7 +102,7 @@ impl Drop for Upstream {
 impl State {
     fn wait(&self) {
         let gate = self.gate.lock().unwrap();
-        drop(self.opened.wait_timeout_while(gate, Duration::from_secs(30), |open| !*open).unwrap());
+        drop(self.opened.wait_timeout_while(gate, Duration::from_secs(300), |open| !*open).unwrap());
     }
 }
 
