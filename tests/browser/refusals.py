@@ -29,6 +29,10 @@ agreements:
   - {id: denied, title: denied, platform: weibo, marketplace: jd, effect: deny, from: 2022-10-28}
   - {id: killed, title: killed, platform: weibo, marketplace: taobao, effect: allow, from: 2022-10-28, landing: web}
 """
+OPEN = """
+agreements:
+  - {id: open, title: open, platform: kuaishou, marketplace: jd, effect: allow, from: 2022-10-28, landing: web}
+"""
 # Slug, address, placement, what else, the reason.
 REASONS = [
     ("later", JD, "kuaishou/live_cart", {}, "not_yet_open"),
@@ -54,10 +58,9 @@ def prepare(world):
         world.gateway.link(slug, url, placement, **more)
     world.gateway.run("policy", "kill", "--platform", "weibo", "--marketplace", "taobao", "--why", "test", "--for", "2h")
     world.gateway.link("expired", JD, "kuaishou/live_cart", expires_at=world.soon())
-    # A disk that never keeps a hop in time: nothing to wait for but the deadline.
-    settings = '[journal]\nmode = "synced"\ndeadline = "1ms"\non_deadline = "refuse"\n'
-    world.busy = world.ends(Gateway(world.options.hopgate, world.folder / "busy", "agreements:" + POLICIES.partition("agreements:")[2], settings))
+    world.busy = world.ends(Gateway(world.options.hopgate, world.folder / "busy", OPEN, '[journal]\non_deadline = "refuse"\n'))
     world.busy.link("busy", JD, "kuaishou/live_cart")
+    world.busy.no_more_disk()
     world.gateway.link("disabled", JD, "kuaishou/live_cart")
     world.gateway.ask("PATCH", "/v1/links/disabled", {"state": "disabled"})
 

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import ssl
@@ -52,7 +53,10 @@ class Gateway:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [*map(str, [program, "serve", *self.place, *ports, *arguments])],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                # SIGXFSZ stays ignored, as Python has it: `no_more_disk` is to be an error of writing, not the end.
+                restore_signals=False)
+        self.broken = False
         line = self.process.stdout.readline().decode()
         if not line.startswith("ready "):
             raise CannotTry(f"the gateway is not ready: {line}{self.log.read_text(errors='replace')[-2000:]}")
@@ -100,6 +104,11 @@ class Gateway:
         self.run("hops", "export", "--format", "ndjson", out)
         return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
+    def no_more_disk(self):
+        """From now on nothing can be written to a file: the journal fails."""
+        self.broken = True
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (0, 0))
+
     def close(self):
         """Ends it as an operator does; what it said when it did not end well."""
         self.process.send_signal(signal.SIGTERM)
@@ -109,7 +118,7 @@ class Gateway:
             self.process.kill()
             code = self.process.wait()
         self.process.stdout.close()
-        return None if code == 0 else f"the gateway ended with {code}: {self.log.read_text(errors='replace')[-1500:]}"
+        return None if code == 0 or self.broken else f"the gateway ended with {code}: {self.log.read_text(errors='replace')[-1500:]}"
 
 
 class Shops:
