@@ -176,7 +176,7 @@ class Phone:
     """What stands behind links of apps on this machine: `xdg-open` finds `fake-app`, which notes the address it was given and,
     with a display, takes the whole screen for a while, as an app does."""
 
-    def __init__(self, folder, schemes, installed=True, display=None, seconds=5):
+    def __init__(self, folder, schemes, installed=True, display=None, seconds=3.5):
         for part in ("data/applications", "config", "none"):
             (folder / part).mkdir(parents=True)
         self.log = folder / "opened.txt"
@@ -192,8 +192,10 @@ class Phone:
             "XDG_DATA_DIRS": str(folder / "none"), "BROWSER": "false",
             "FAKE_APP_LOG": str(self.log), "FAKE_APP_SECONDS": str(seconds),
         }
+        # xdg-open looks for handlers only where there is a display, or is said to be.
+        self.environment["DISPLAY"] = display or ":none"
         if display:
-            self.environment["DISPLAY"] = display
+            self.environment["FAKE_APP_TAKES_SCREEN"] = "yes"
 
     def opened(self):
         """The addresses apps were opened with."""
@@ -209,8 +211,8 @@ class Display:
             ["Xvfb", "-displayfd", str(write), "-screen", "0", "1300x1000x24", "-nolisten", "tcp"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(write,))
         os.close(write)
-        number = os.read(read, 20).decode().strip()
-        os.close(read)
+        with open(read, encoding="ascii") as told:
+            number = told.readline().strip()
         if not number:
             raise CannotTry("Xvfb does not start")
         self.name = f":{number}"
