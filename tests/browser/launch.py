@@ -174,7 +174,10 @@ class Try:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, _, error, __):
+        if isinstance(error, Failed):
+            self.world.fault(f"launch, {self.name}", str(error))
         self.browser.close()
         if self.display:
             self.display.close()
+        return isinstance(error, Failed)
