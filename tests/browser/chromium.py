@@ -213,13 +213,32 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
+    def type(self, selector, text):
+        """Presses on a field and types over what is in it."""
+        self.click(selector)
+        self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        self.call("Input.insertText", text=text)
+
+    def choose(self, selector, value):
+        """Chooses a value of a list."""
+        self.run(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(value)}")
+
+    def submit(self, selector):
+        """Presses a button and waits for the page it leads to."""
+        self.events.clear()
+        self.click(selector)
+        self.browser.until(f"{selector} leads to a page", lambda: self.seen("Page.loadEventFired"))
+
     def url(self):
         """Where the page is."""
         return self.run("location.href")
 
-    def picture(self, path, whole=True):
-        """Keeps what the page looks like."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+    def picture(self, path, box=None):
+        """Keeps what the page looks like, all of it or a box of it."""
+        if box is None:
+            box = [0, 0, *self.run("[innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]")]
+        clip = dict(zip(("x", "y", "width", "height"), box), scale=1)
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 

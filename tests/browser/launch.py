@@ -16,7 +16,8 @@ SCHEMES = ("tbopen", "taobao", "tmall", "openapp.jdmobile", "jdmobile", "openjd"
 
 POLICIES = """
 agreements:
-  - {id: launch, title: launch, platform: weibo, marketplace: jd, effect: allow, from: 2022-10-28, landing: app}
+  - {id: launch, title: launch, platform: zhihu, marketplace: [jd, taobao, tmall], effect: allow, from: 2022-10-28,
+     landing: app, when: {surfaces: [other]}}
 """
 # A visitor whose browser is given the app's own scheme.
 AGENT = ("browser", "ios")
@@ -26,6 +27,8 @@ EARLIEST, LATEST = 1.4, 8.0
 
 def prepare(world):
     """Makes the links."""
+    world.gateway.link("launch-jd", JD, "zhihu/other")
+    world.gateway.link("launch-taobao", TAOBAO, "zhihu/other")
 
 
 def check(world):

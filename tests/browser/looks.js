@@ -4,7 +4,12 @@
   const LEAST_TEXT = 14, LEAST_CONTRAST = 4.5, LEAST_TARGET = 44;
 
   const probe = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const known = new Map();
   const colour = text => {
+    if (!known.has(text)) known.set(text, drawn(text));
+    return [...known.get(text)];
+  };
+  const drawn = text => {
     probe.clearRect(0, 0, 1, 1);
     probe.fillStyle = text;
     probe.fillRect(0, 0, 1, 1);
@@ -27,7 +32,12 @@
   bare.style.backgroundColor = "Canvas";
   const canvas = colour(getComputedStyle(bare).backgroundColor);
   bare.remove();
+  const grounds = new Map();
   const background = element => {
+    if (!grounds.has(element)) grounds.set(element, painted(element));
+    return grounds.get(element);
+  };
+  const painted = element => {
     const layers = [];
     for (let e = element; e; e = e.parentElement) {
       const style = getComputedStyle(e);
@@ -109,7 +119,9 @@
     if (image.localName === "img" ? !image.hasAttribute("alt") : !(image.getAttribute("aria-label") || image.querySelector("title") || image.getAttribute("aria-hidden")))
       faults.push(`no word for an image: ${name(image)}`);
   }
-  const foreign = words.filter(([e, text]) => root.lang === "en" && /\p{Script=Han}/u.test(text) && e.closest("[lang]") === root && !e.closest("pre, code, textarea, output, [data-own]"));
+  // A word in brackets is help; a sentence is a translation that was forgotten. What a creator typed stays as it is.
+  const isForeign = text => 5 * (text.match(/\p{Script=Han}/gu) ?? []).length > (text.match(/\p{Letter}/gu) ?? []).length;
+  const foreign = words.filter(([e, text]) => root.lang === "en" && isForeign(text) && e.closest("[lang]") === root && !e.closest("pre, code, textarea, output, [data-own]"));
   for (const [e] of foreign.slice(0, 3)) faults.push(`Chinese on an English page: ${name(e)}`);
   if (root.lang === "zh-CN" && !words.some(([, text]) => /\p{Script=Han}/u.test(text))) faults.push("no Chinese on a Chinese page");
 

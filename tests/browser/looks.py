@@ -42,7 +42,9 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
     told = {}
 
     def fault(what, where, page):
-        told.setdefault(what, ([], world.picture(page, f"fault {name} {where}") if what not in told else None))[0].append(where)
+        if what not in told:
+            told[what] = ([], world.picture(page, f"fault {name} {where}"))
+        told[what][0].append(where)
 
     page = world.browser.page(script=script)
     for language, accept in LANGUAGES:
@@ -76,4 +78,5 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
             fault(str(failed), language, page)
     page.close()
     for what, (where, picture) in told.items():
-        world.fault(name, f"{what} [{', '.join(where)}]", picture)
+        where = "everywhere" if len(where) == len(LANGUAGES) * len(SIZES) * 2 else ", ".join(where)
+        world.fault(name, f"{what} [{where}]", picture)

@@ -10,7 +10,7 @@ TMALL = "https://detail.tmall.com/item.htm?id=610947572360"
 # One pair of platform and marketplace for each reason. Dates far away, so that the day of the run is no part of it.
 POLICIES = """
 agreements:
-  - {id: later, title: later, platform: kuaishou, marketplace: jd, effect: allow, from: 2098-10-28, landing: web}
+  - {id: later, title: later, platform: wechat, marketplace: jd, effect: allow, from: 2098-10-28, landing: web}
   - {id: ended, title: ended, platform: kuaishou, marketplace: taobao, effect: allow, from: 2022-10-28, until: 2023-01-01, landing: web}
   - {id: surface, title: surface, platform: kuaishou, marketplace: tmall, effect: allow, from: 2022-10-28, landing: web,
      when: {surfaces: [live_cart]}}
@@ -35,7 +35,7 @@ agreements:
 """
 # Slug, address, placement, what else, the reason.
 REASONS = [
-    ("later", JD, "kuaishou/live_cart", {}, "not_yet_open"),
+    ("later", JD, "wechat/chat", {}, "not_yet_open"),
     ("ended", TAOBAO, "kuaishou/live_cart", {}, "window_ended"),
     ("surface", TMALL, "kuaishou/profile", {}, "surface_not_covered"),
     ("shop-type", JD, "xiaohongshu/note", {"shop_type": "pop"}, "shop_type_not_covered"),
