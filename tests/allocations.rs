@@ -6,9 +6,9 @@ mod support;
 use std::sync::Arc;
 
 use hopgate::click::{Answer, Ask, Worker};
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::Alternate;
 use hopgate::domain::hop::HopFlags;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::vocabulary::ShopType;
 use hopgate::journal::{Journal, JournalConfig};
 use hopgate::telemetry::metrics::{Shape, WorkerCounters};
@@ -21,8 +21,11 @@ fn an_allowed_click_allocates_its_location_and_nothing_else() {
     let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
     // The own landing falls, and the first alternate: the record is longer, and still nothing else is allocated.
     let smart = gateway.link_with(JD, "kuaishou/live_cart", "pop", |link| {
-        let alternate =
-            |url: &str, shop_type| Alternate { landing: recognise(url).unwrap(), shop_type, category: None };
+        let alternate = |url: &str, shop_type| Alternate {
+            landing: shipped().markets().recognise(url).unwrap(),
+            shop_type,
+            category: None,
+        };
         link.alternates = vec![
             alternate("https://item.taobao.com/item.htm?id=41879347901", ShopType::CStore),
             alternate("https://detail.tmall.com/item.htm?id=610947572360", ShopType::Flagship),

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::store::{InsertOutcome, LinkChange, LinkQuery, LinkStore, StoreError, UpdateOutcome};
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::Alternate;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::{Fact, Link, LinkState, Placement};
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{MarketplaceId, PlatformId, ShopType, Surface};
 use support::{code, link, named, words};
@@ -50,7 +50,7 @@ fn open(file: &Path) -> Store {
 const JD: &str = "https://item.jd.com/100012043978.html";
 
 fn alternate(url: &str) -> Alternate {
-    Alternate { landing: recognise(url).unwrap(), shop_type: ShopType::Flagship, category: None }
+    Alternate { landing: shipped().markets().recognise(url).unwrap(), shop_type: ShopType::Flagship, category: None }
 }
 
 fn full() -> Link {

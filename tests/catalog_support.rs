@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hopgate::catalog::NewLink;
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::{Link, LinkState, Placement};
 use hopgate::domain::marketplace::{Destination, Landing};
@@ -37,7 +38,9 @@ pub fn link(i: u64) -> Link {
             marketplace: MarketplaceId::JD,
             link_kind: LinkKind::Item,
             shop_hint: ShopType::Unknown,
-            destination: Destination::from_stored(&format!("https://item.jd.com/{item}.html")).unwrap().0,
+            destination: Destination::from_stored(&format!("https://item.jd.com/{item}.html"), shipped().markets())
+                .unwrap()
+                .0,
             item: Some(item.into()),
             variant: None,
             shop: None,

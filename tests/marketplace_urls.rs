@@ -4,7 +4,8 @@
 
 mod marketplace_payloads;
 
-use hopgate::domain::marketplace::{Destination, UrlFault, recognise};
+use hopgate::config::marketplaces::shipped;
+use hopgate::domain::marketplace::{Destination, UrlFault};
 use marketplace_payloads::{HARMLESS, REFUSED, sound};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -150,19 +151,23 @@ fn apply(text: &str, change: &Change) -> String {
 fn payloads() {
     assert!(REFUSED.len() >= 100);
     for text in REFUSED {
-        assert!(recognise(text).is_err(), "{text:?} was taken as {:?}", recognise(text));
+        assert!(
+            shipped().markets().recognise(text).is_err(),
+            "{text:?} was taken as {:?}",
+            shipped().markets().recognise(text)
+        );
     }
     for text in HARMLESS {
-        sound(&recognise(text).unwrap_or_else(|fault| panic!("{text:?}: {fault}")));
+        sound(&shipped().markets().recognise(text).unwrap_or_else(|fault| panic!("{text:?}: {fault}")));
     }
 }
 
 #[test]
 fn good_urls_have_their_keys() {
     for (url, key) in GOOD {
-        let landing = recognise(url).unwrap();
+        let landing = shipped().markets().recognise(url).unwrap();
         assert_eq!(landing.destination.as_str(), *url);
-        assert_eq!(landing.key(), *key);
+        assert_eq!(landing.key(shipped().markets()), *key);
         sound(&landing);
     }
 }
@@ -172,7 +177,7 @@ fn a_text_too_long_is_not_even_looked_at() {
     let long = "\u{ff0e}".repeat(1_000_000);
     let begin = std::time::Instant::now();
     for _ in 0..1_000 {
-        assert_eq!(recognise(&long), Err(UrlFault::TooLong));
+        assert_eq!(shipped().markets().recognise(&long), Err(UrlFault::TooLong));
     }
     assert!(begin.elapsed() < std::time::Duration::from_secs(1), "three megabytes must not be read");
 }
@@ -180,7 +185,7 @@ fn a_text_too_long_is_not_even_looked_at() {
 #[test]
 fn taking_back_a_stored_address_allocates_its_box_only() {
     let counted = allocation_counter::measure(|| {
-        std::hint::black_box(Destination::from_stored(GOOD[0].0).unwrap());
+        std::hint::black_box(Destination::from_stored(GOOD[0].0, shipped().markets()).unwrap());
     });
     assert_eq!(counted.count_total, 1);
 }
@@ -193,7 +198,7 @@ fn time_per_stored_address() {
     let begin = std::time::Instant::now();
     for _ in 0..rounds {
         for (url, _) in GOOD {
-            std::hint::black_box(Destination::from_stored(std::hint::black_box(url)).unwrap());
+            std::hint::black_box(Destination::from_stored(std::hint::black_box(url), shipped().markets()).unwrap());
         }
     }
     println!("{:.0} ns each", begin.elapsed().as_secs_f64() * 1e9 / f64::from(rounds) / GOOD.len() as f64);
@@ -291,7 +296,7 @@ proptest! {
     #[test]
     fn changed_good_urls(start in select(GOOD), changes in prop::collection::vec(change(), 1..4)) {
         let text = changes.iter().fold(start.0.to_owned(), |text, change| apply(&text, change));
-        if let Ok(landing) = recognise(&text) {
+        if let Ok(landing) = shipped().markets().recognise(&text) {
             sound(&landing);
         }
     }
@@ -302,7 +307,7 @@ proptest! {
         changes in prop::collection::vec(change(), 1..4),
     ) {
         let text = changes.iter().fold(start.to_owned(), |text, change| apply(&text, change));
-        if let Ok(landing) = recognise(&text) {
+        if let Ok(landing) = shipped().markets().recognise(&text) {
             sound(&landing);
         }
     }
@@ -310,7 +315,7 @@ proptest! {
     #[test]
     fn shards_alone(shards in prop::collection::vec(select(SHARDS), 0..12)) {
         for front in ["", "https://", "https://item.jd.com"] {
-            if let Ok(landing) = recognise(&format!("{front}{}", shards.concat())) {
+            if let Ok(landing) = shipped().markets().recognise(&format!("{front}{}", shards.concat())) {
                 sound(&landing);
             }
         }
@@ -319,7 +324,7 @@ proptest! {
     #[test]
     fn plain_bytes_survive(rest in "([/?#][!#-;=?-\\[\\]_a-z~]{0,200})?") {
         let text = format!("https://s.click.taobao.com{rest}");
-        match recognise(&text) {
+        match shipped().markets().recognise(&text) {
             Ok(landing) => {
                 prop_assert_eq!(landing.destination.as_str(), text);
                 sound(&landing);
@@ -331,7 +336,7 @@ proptest! {
     #[test]
     fn any_rest_is_encoded_and_nothing_more(rest in "/\\PC{0,60}") {
         let text = format!("https://www.jd.com{}", rest.replace('\\', "").trim_end());
-        let Ok(landing) = recognise(&text) else { return Ok(()) };
+        let Ok(landing) = shipped().markets().recognise(&text) else { return Ok(()) };
         sound(&landing);
         // Undo the encoding of the bytes that had to be encoded: what was pasted comes back.
                 let mut emitted = landing.destination.as_str().bytes();
@@ -357,6 +362,6 @@ proptest! {
         let noisy = picks.iter().fold(url.to_owned(), |text, (pick, in_front)| {
             with_parameter(&text, pick.get::<&str>(&list), *in_front)
         });
-        prop_assert_eq!(recognise(&noisy).unwrap().key(), key);
+        prop_assert_eq!(shipped().markets().recognise(&noisy).unwrap().key(shipped().markets()), key);
     }
 }

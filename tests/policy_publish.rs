@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
+use hopgate::config::marketplaces::shipped;
 use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore as _, NewKey, Role};
-use hopgate::domain::marketplace::recognise;
 use hopgate::policies::publish::{Proposal, Publisher, Request};
 use hopgate::policies::sqlite::SqlitePolicyStore;
 use hopgate::policies::yaml::Written;
@@ -357,12 +357,12 @@ fn a_kill_stops_its_subject_at_once_and_ends_at_its_end() {
     let tmall = gateway.link(TMALL, "kuaishou/live_cart", "flagship");
     let nobody = gateway.link_with(JD, "kuaishou/live_cart", "self_operated", |link| link.creator = None);
     let shop = gateway.link_with(JD, "kuaishou/live_cart", "self_operated", |link| {
-        link.landing = recognise("https://mall.jd.com/index-1000004123.html").unwrap();
+        link.landing = shipped().markets().recognise("https://mall.jd.com/index-1000004123.html").unwrap();
     });
     let statuses =
         |gateway: &Gateway| [&jd, &tmall, &nobody, &shop].map(|code| gateway.get(&format!("/{code}")).status);
     assert_eq!(statuses(&gateway), [302; 4]);
-    let shop_id = recognise("https://mall.jd.com/index-1000004123.html").unwrap().shop.unwrap();
+    let shop_id = shipped().markets().recognise("https://mall.jd.com/index-1000004123.html").unwrap().shop.unwrap();
     let began = api.get("/v1/policies")["version"].clone();
     for (subject, expected) in [
         (json!({"platform": "kuaishou"}), [403; 4]),

@@ -7,8 +7,8 @@ mod support;
 use std::io::Write;
 use std::net::SocketAddr;
 
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::Alternate;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::vocabulary::ShopType;
 use serde_json::{Value, json};
 use support::{Answer, Client, Gateway, JD};
@@ -47,7 +47,7 @@ fn a_candidate_changes_no_answer_and_every_difference_is_counted() {
     let chat = gateway.link(JD, "kuaishou/chat", "c_store");
     let smart =
         gateway.link_with("https://item.jd.com/100000177760.html", "kuaishou/live_cart", "self_operated", |link| {
-            let landing = recognise("https://item.jd.com/100000177761.html").unwrap();
+            let landing = shipped().markets().recognise("https://item.jd.com/100000177761.html").unwrap();
             link.alternates = vec![Alternate { landing, shop_type: ShopType::Pop, category: None }];
         });
     let clicks = || {

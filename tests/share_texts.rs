@@ -3,7 +3,8 @@
 
 mod marketplace_payloads;
 
-use hopgate::domain::marketplace::{CodeKind, LONGEST_TEXT, ShareFault, recognise, recognise_text};
+use hopgate::config::marketplaces::shipped;
+use hopgate::domain::marketplace::{CodeKind, LONGEST_TEXT, ShareFault};
 use marketplace_payloads::{HARMLESS, REFUSED, sound};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -43,7 +44,7 @@ fn rows() -> impl Iterator<Item = (&'static str, String, &'static str)> {
 
 /// The URL found, or `!` and the fault.
 fn found(text: &str) -> String {
-    match recognise_text(text) {
+    match shipped().markets().recognise_text(text) {
         Ok(landing) => {
             sound(&landing);
             landing.destination.as_str().to_owned()
@@ -67,7 +68,11 @@ fn every_golden_row() {
 #[test]
 fn a_link_found_in_a_text_is_the_landing_it_is_alone() {
     for (style, text, expected) in rows().filter(|(.., expected)| !expected.starts_with('!')) {
-        assert_eq!(recognise_text(&text).unwrap(), recognise(expected).unwrap(), "{style}");
+        assert_eq!(
+            shipped().markets().recognise_text(&text).unwrap(),
+            shipped().markets().recognise(expected).unwrap(),
+            "{style}"
+        );
     }
 }
 
@@ -82,7 +87,7 @@ fn whose_code_it_is_and_what_to_paste_instead_is_said() {
         ("￥AbCdEf12￥", CodeKind::Either, "淘口令 / 京口令"),
         ("￥AbCdEf12￥ 打开天猫", CodeKind::Taobao, "淘口令"),
     ] {
-        let fault = recognise_text(text).unwrap_err();
+        let fault = shipped().markets().recognise_text(text).unwrap_err();
         assert_eq!(fault, ShareFault::UnidentifiableCode(kind), "{text}");
         let told = fault.to_string();
         assert!(told.contains(named) && told.contains("cannot be identified") && told.contains("paste"), "{told}");
@@ -92,11 +97,11 @@ fn whose_code_it_is_and_what_to_paste_instead_is_said() {
 #[test]
 fn two_links_are_both_named() {
     let text = "https://m.tb.cn/h.3XyZabC 和 https://u.jd.com/AbCdEf 都要";
-    let told = recognise_text(text).unwrap_err().to_string();
+    let told = shipped().markets().recognise_text(text).unwrap_err().to_string();
     assert!(told.contains("https://m.tb.cn/h.3XyZabC") && told.contains("https://u.jd.com/AbCdEf"), "{told}");
     let long = "a".repeat(2_000);
     let long = format!("https://s.click.taobao.com/t?e={long} https://u.jd.com/AbCdEf 看");
-    assert!(recognise_text(&long).unwrap_err().to_string().len() < 400);
+    assert!(shipped().markets().recognise_text(&long).unwrap_err().to_string().len() < 400);
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn the_limits_are_exact_and_a_link_alone_has_its_own() {
     let words = |bytes: usize| format!("{}{} {link}", "很".repeat(bytes / 3), "x".repeat(bytes % 3));
     assert_eq!(words(room).len(), LONGEST_TEXT);
     assert_eq!(found(&words(room)), link);
-    assert_eq!(recognise_text(&words(room + 1)), Err(ShareFault::TooLong));
+    assert_eq!(shipped().markets().recognise_text(&words(room + 1)), Err(ShareFault::TooLong));
     assert_eq!(found(&"很".repeat(1_000_000)), "!too_long");
     let long = format!("https://s.click.taobao.com/t?e={}", "a".repeat(8_000));
     assert_eq!(found(&long), long);
@@ -122,7 +127,7 @@ fn no_text_is_slow() {
             let text = format!("{front}{}", part.repeat((LONGEST_TEXT - 40) / part.len()));
             let begin = std::time::Instant::now();
             for _ in 0..10 {
-                drop(std::hint::black_box(recognise_text(&text)));
+                drop(std::hint::black_box(shipped().markets().recognise_text(&text)));
             }
             assert!(begin.elapsed() < std::time::Duration::from_secs(2), "{front}{part}: {:?}", begin.elapsed());
         }
@@ -215,17 +220,17 @@ proptest! {
         // Letters and digits right behind a link cannot be told from it, not even by eye.
         let c = if c.is_empty() && after.starts_with(|c: char| c.is_ascii_alphanumeric()) { " " } else { c };
         let text = format!("{a}{before}{b}{link}{c}{after}{d}");
-        let landing = recognise_text(&text);
+        let landing = shipped().markets().recognise_text(&text);
         prop_assert!(landing.is_ok(), "{text:?}: {landing:?}");
         let landing = landing.unwrap();
         prop_assert_eq!(landing.destination.as_str(), link, "{:?}", text);
-        prop_assert_eq!(landing, recognise(link).unwrap());
+        prop_assert_eq!(landing, shipped().markets().recognise(link).unwrap());
     }
 
     #[test]
     fn codes_alone_are_never_a_landing(codes in prop::collection::vec((words(), code(), words()), 1..4)) {
         let text: String = codes.iter().map(|(a, code, b)| format!("{a}{code}{b}")).collect();
-        let fault = recognise_text(&text).unwrap_err();
+        let fault = shipped().markets().recognise_text(&text).unwrap_err();
         prop_assert!(
             matches!(fault.code(), "unidentifiable_code" | "no_url" | "not_a_url" | "scheme"), "{text:?}: {fault:?}"
         );

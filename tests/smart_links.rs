@@ -4,8 +4,8 @@
 
 mod support;
 
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::Alternate;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::vocabulary::ShopType;
 use serde_json::{Value, json};
 use support::{Answer, Client, Gateway, JD, at};
@@ -45,7 +45,11 @@ fn gateway(now: &str) -> Gateway {
 }
 
 fn alternate(url: &str, shop_type: &str) -> Alternate {
-    Alternate { landing: recognise(url).unwrap(), shop_type: ShopType::parse(shop_type).unwrap(), category: None }
+    Alternate {
+        landing: shipped().markets().recognise(url).unwrap(),
+        shop_type: ShopType::parse(shop_type).unwrap(),
+        category: None,
+    }
 }
 
 /// What one tap brought: where it landed, or the reason.

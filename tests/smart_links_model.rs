@@ -5,9 +5,9 @@
 mod support;
 
 use hopgate::app::DataDir;
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::{Alternate, AlternateView};
 use hopgate::domain::hop::Hop;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::policy::{Decision, Facts, PolicySet, choice_until, decide};
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{ShopType, Vocabulary};
@@ -63,7 +63,7 @@ fn facts<'a>(
     ids: &'a Ids,
 ) -> Facts<'a> {
     let (platform, surface) = place.split_once('/').unwrap();
-    let landing = recognise(known.url).unwrap();
+    let landing = shipped().markets().recognise(known.url).unwrap();
     Facts {
         platform: words.platform(platform),
         surface: hopgate::domain::vocabulary::Surface::parse(surface),
@@ -86,7 +86,7 @@ struct Ids {
 }
 
 fn ids(known: &Known) -> Ids {
-    let landing = recognise(known.url).unwrap();
+    let landing = shipped().markets().recognise(known.url).unwrap();
     let text = |text: Option<Box<str>>| text.map(String::from).unwrap_or_default();
     Ids { item: text(landing.item), shop: text(landing.shop) }
 }
@@ -169,7 +169,7 @@ fn every_click_lands_where_the_naive_loop_says_and_can_be_decided_again() {
                 link.creator = Some(creator.as_str().into());
                 link.category = landings[0].category.clone();
                 let alternate = |known: &Known| Alternate {
-                    landing: recognise(known.url).unwrap(),
+                    landing: shipped().markets().recognise(known.url).unwrap(),
                     shop_type: known.shop_type,
                     category: known.category.clone(),
                 };

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions, Lookup, NewLink};
+use hopgate::config::marketplaces::shipped;
 use hopgate::domain::code::Code;
 use hopgate::domain::device::detect;
 use hopgate::domain::link::Placement;
-use hopgate::domain::marketplace::{Destination, recognise};
+use hopgate::domain::marketplace::Destination;
 use hopgate::domain::policy::{
     Agreement, Conditions, Effect, Facts, PolicySet, Rollout, Step, StickTo, Version, decide,
 };
@@ -158,7 +159,7 @@ fn looking_up(c: &mut Criterion) {
         let store =
             SqliteLinkStore::open(&folder.path().join("links.sqlite"), Arc::new(Vocabulary::default())).unwrap();
         let catalog = runtime.block_on(async { Catalog::open(Arc::new(store), LoadOptions::default()) });
-        let landing = recognise("https://item.jd.com/100012043978.html").unwrap();
+        let landing = shipped().markets().recognise("https://item.jd.com/100012043978.html").unwrap();
         for first in (0..count).step_by(50_000) {
             let batch = (first..count.min(first + 50_000))
                 .map(|number| NewLink {
@@ -200,8 +201,10 @@ fn reading_requests(c: &mut Criterion) {
     detect("");
     c.bench_function("detect a User-Agent of 180 bytes", |b| b.iter(|| detect(black_box(agent))));
     let url = "https://item.jd.com/100012043978.html?utm_campaign=t_335139774&ShareTm=x";
-    c.bench_function("recognise a URL", |b| b.iter(|| recognise(black_box(url)).is_ok()));
-    c.bench_function("take a stored address back", |b| b.iter(|| Destination::from_stored(black_box(url)).is_ok()));
+    c.bench_function("recognise a URL", |b| b.iter(|| shipped().markets().recognise(black_box(url)).is_ok()));
+    c.bench_function("take a stored address back", |b| {
+        b.iter(|| Destination::from_stored(black_box(url), shipped().markets()).is_ok())
+    });
 }
 
 criterion_group!(benches, deciding, looking_up, reading_requests);

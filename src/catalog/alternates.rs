@@ -65,8 +65,8 @@ fn alternate(place: usize, stored: Stored, words: &Vocabulary) -> Result<Alterna
     let (marketplace, link_kind) = (&*stored.marketplace, &*stored.link_kind);
     let (shop_hint, shop_type) = (&*stored.shop_hint, &*stored.shop_type);
     // The allow-list is asked again, as for the link's own landing.
-    let (destination, _) =
-        Destination::from_stored(&stored.url).map_err(|fault| format!("alternate {place}: {fault}"))?;
+    let (destination, _) = Destination::from_stored(&stored.url, words.markets())
+        .map_err(|fault| format!("alternate {place}: {fault}"))?;
     Ok(Alternate {
         landing: Landing {
             marketplace: known(place, "marketplace", marketplace, words.marketplace(marketplace))?,

@@ -217,9 +217,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::marketplaces::shipped;
     use crate::domain::alternates::Alternate;
     use crate::domain::link::Fact;
-    use crate::domain::marketplace::{Destination, Landing, recognise};
+    use crate::domain::marketplace::{Destination, Landing};
 
     fn text() -> impl Strategy<Value = Option<Box<str>>> {
         // `None` and "" look alike to the click path, by the contract of `LinkView`.
@@ -254,12 +255,12 @@ mod tests {
                     item,
                     variant: None,
                     shop,
-                    destination: Destination::from_stored(&url).unwrap().0,
+                    destination: Destination::from_stored(&url, shipped().markets()).unwrap().0,
                 },
                 alternates: alternates
                     .into_iter()
                     .map(|(item, category, shop_type)| Alternate {
-                        landing: recognise(&format!("https://item.jd.com/{item}.html")).unwrap(),
+                        landing: shipped().markets().recognise(&format!("https://item.jd.com/{item}.html")).unwrap(),
                         shop_type: ShopType::ALL[shop_type],
                         category,
                     })
@@ -285,7 +286,7 @@ mod tests {
     fn alternates_cost_those_links_alone_that_have_them() {
         let mut link = Link {
             code: Code::parse("AbCd1234").unwrap(),
-            landing: recognise("https://item.jd.com/100012043978.html").unwrap(),
+            landing: shipped().markets().recognise("https://item.jd.com/100012043978.html").unwrap(),
             alternates: Vec::new(),
             shop_type: ShopType::SelfOperated,
             category: None,
@@ -301,7 +302,7 @@ mod tests {
         let plain = Packed::new(&link, &mut Vec::new());
         // Two small fields, the lengths of URL, creator and item and the item's place, and the two texts: no byte more.
         assert_eq!(plain.0.slice.len(), 2 + 4 + 37 + 10);
-        let landing = recognise("https://detail.tmall.com/item.htm?id=610947572360").unwrap();
+        let landing = shipped().markets().recognise("https://detail.tmall.com/item.htm?id=610947572360").unwrap();
         link.alternates = vec![Alternate { landing, shop_type: ShopType::Flagship, category: None }];
         let rich = Packed::new(&link, &mut Vec::new());
         assert_eq!(rich.0.slice.len(), plain.0.slice.len() + 12 + 49);

@@ -197,8 +197,8 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
         None => None,
     };
     // The allow-list is asked again: it may have shrunk since, and the file may have been written by other hands.
-    let (destination, _) =
-        Destination::from_stored(row.get_ref(9)?.as_str()?).map_err(|fault| Fault::Row(fault.to_string()))?;
+    let (destination, _) = Destination::from_stored(row.get_ref(9)?.as_str()?, words.markets())
+        .map_err(|fault| Fault::Row(fault.to_string()))?;
     Ok(Link {
         code: Code::parse(row.get_ref(1)?.as_str()?).map_err(|fault| Fault::Row(fault.to_string()))?,
         landing: Landing {

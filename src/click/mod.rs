@@ -24,6 +24,7 @@ use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::link::{LinkState, LinkView};
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
@@ -93,6 +94,8 @@ pub struct Refused {
     pub platform: String,
     /// Where it would have led.
     pub marketplace: String,
+    /// What people call that.
+    pub marketplace_names: Names,
     /// The agreement that denied or came nearest, by title.
     pub agreement: Option<String>,
     /// When that agreement opens, if it has not yet.
@@ -110,6 +113,8 @@ pub struct AlsoTried {
     pub alternate: u8,
     /// Where it would have led.
     pub marketplace: String,
+    /// What people call that.
+    pub marketplace_names: Names,
     /// Why it fell.
     pub reason: Reason,
 }
@@ -178,7 +183,7 @@ impl Worker {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                let machine = !self.flags(ask, self.device(ask).bot).is_person();
+                let machine = !self.flags(ask, &self.device(ask)).is_person();
                 if machine {
                     bump(&self.counters.machines, 1);
                 } else {
@@ -234,7 +239,7 @@ impl Worker {
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
         let id = mint.mint(now);
-        let flags = self.flags(ask, visitor.device.bot);
+        let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
             id,
             at: now,
@@ -291,10 +296,13 @@ impl Worker {
         agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
     }
 
-    fn flags(&self, ask: &Ask<'_>, bot: bool) -> HopFlags {
+    fn flags(&self, ask: &Ask<'_>, device: &Device) -> HopFlags {
         let mut flags = ask.flags;
-        if bot {
+        if device.bot {
             flags = flags.with(HopFlags::BOT);
+        }
+        if device.preview {
+            flags = flags.with(HopFlags::PREVIEW);
         }
         if ask.agent.is_empty() {
             flags = flags.with(HopFlags::NO_AGENT);
@@ -345,6 +353,7 @@ fn refused(gateway: &Gateway, choice: &Choice<'_, '_>, tried: Tried<'_>, now: Ti
         reason,
         platform: facts.platform.map_or("", |id| gateway.words.platform_name(id)).to_owned(),
         marketplace: gateway.words.marketplace_name(facts.marketplace).to_owned(),
+        marketplace_names: gateway.words.marketplace_names(facts.marketplace),
         agreement: agreement.map(|agreement| agreement.title.to_string()),
         opens_at: agreement.map(|agreement| agreement.from).filter(|from| *from > now),
         ended_at: agreement
@@ -355,6 +364,7 @@ fn refused(gateway: &Gateway, choice: &Choice<'_, '_>, tried: Tried<'_>, now: Ti
             .map(|fallen| AlsoTried {
                 alternate: fallen.alternate,
                 marketplace: fallen.marketplace.to_owned(),
+                marketplace_names: gateway.words.people_call(fallen.marketplace),
                 reason: fallen.reason,
             })
             .collect(),

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use foldhash::quality::FixedState;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::domain::device::{Device, HostApp, Os, detect};
+use crate::domain::device::{Device, detect};
 use crate::domain::time::Timestamp;
 use crate::journal::address::truncate;
 
@@ -120,12 +120,10 @@ pub struct Agents {
 
 const AGENTS: usize = 1_024;
 
-const NOBODY: Device = Device { app: HostApp::Unknown, os: Os::Unknown, bot: false };
-
 impl Agents {
     /// An empty memory; `secret` stands in on a day without a key.
     pub fn new(secret: [u8; 16]) -> Self {
-        Agents { secret, seen: vec![(0, NOBODY); AGENTS].into() }
+        Agents { secret, seen: vec![(0, Device::UNKNOWN); AGENTS].into() }
     }
 
     /// What is kept of a visitor at `now`.
@@ -136,7 +134,7 @@ impl Agents {
         let device = match self.seen[slot] {
             (hash, device) if hash == agent_hash => device,
             _ => {
-                let device = std::str::from_utf8(agent).map_or(NOBODY, detect);
+                let device = std::str::from_utf8(agent).map_or(Device::UNKNOWN, detect);
                 self.seen[slot] = (agent_hash, device);
                 device
             }
@@ -157,6 +155,7 @@ impl Agents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::device::HostApp;
 
     const PHONE: &[u8] = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Kwai/11.2";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::marketplaces;
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -188,7 +189,7 @@ impl Settings {
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
-            words: Vocabulary::default(),
+            words: marketplaces::shipped().clone(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -288,6 +289,7 @@ impl Settings {
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
         }
+        marketplaces(&mut settings.words, section("marketplaces"), base, faults);
         if let Some(table) = section("vocabulary") {
             let words = &mut settings.words;
             for field in table.get("platforms").and_then(|field| field.list()).unwrap_or_default() {
@@ -347,6 +349,20 @@ fn server(settings: &mut Settings, table: &Table<'_>, base: &Path) {
     }
     if let Some(url) = table.get("public_url").and_then(|field| field.parse(public_url)) {
         settings.public_url = Some(url);
+    }
+}
+
+/// The folder that is named, else the one beside the settings where there is one.
+fn marketplaces(words: &mut Vocabulary, table: Option<Table<'_>>, base: &Path, faults: &Faults) {
+    let usual = base.join("marketplaces");
+    let named = table.as_ref().and_then(|table| table.get("dir")).and_then(|field| field.text());
+    match named {
+        Some(dir) => marketplaces::extend(words, &base.join(dir), faults),
+        None if usual.is_dir() => marketplaces::extend(words, &usual, faults),
+        None => {}
+    }
+    if let Some(table) = table {
+        table.finish();
     }
 }
 

@@ -336,6 +336,14 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// The value as a text, which may be empty.
+    pub fn text_or_empty(&self) -> Option<&'n str> {
+        match &self.node.value {
+            Value::Text(text) => Some(text),
+            _ => self.wrong("a text (put it in quotes)"),
+        }
+    }
+
     /// The value as a whole number within bounds.
     pub fn integer(&self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         match self.node.value {

@@ -7,7 +7,7 @@ use super::checks::Checks;
 use super::fields::{FieldFault, Fields};
 use crate::domain::alternates::Alternate;
 use crate::domain::link::MOST_ALTERNATES;
-use crate::domain::marketplace::Landing;
+use crate::domain::marketplace::{Landing, Marketplaces};
 use crate::domain::vocabulary::{ShopType, Vocabulary};
 
 /// The field they come in.
@@ -125,7 +125,7 @@ impl Checks<'_> {
                     continue;
                 }
             };
-            let twin = kept.iter().position(|known| same(&known.landing, &alternate.landing));
+            let twin = kept.iter().position(|known| same(&known.landing, &alternate.landing, self.words().markets()));
             if let Some(twin) = twin {
                 let what = format!("leads to the same as {FIELD}[{}]: leave one of them out", places[twin]);
                 self.fault(&format!("{FIELD}[{place}].url"), alternate.landing.destination.as_str(), "duplicate", what);
@@ -134,19 +134,20 @@ impl Checks<'_> {
             kept.push(alternate);
         }
         if let Some(own) = own {
-            self.faults.extend(same_as_own(&kept, &places, own));
+            let markets = self.words().markets();
+            self.faults.extend(same_as_own(&kept, &places, own, markets));
         }
         kept
     }
 }
 
 /// Alternates that lead where the link itself leads; what a change can only be asked once the link is known.
-pub fn repeat_own(alternates: &[Alternate], own: &Landing) -> Vec<FieldFault> {
-    same_as_own(alternates, &(0..alternates.len()).collect::<Vec<_>>(), own)
+pub fn repeat_own(alternates: &[Alternate], own: &Landing, markets: &Marketplaces) -> Vec<FieldFault> {
+    same_as_own(alternates, &(0..alternates.len()).collect::<Vec<_>>(), own, markets)
 }
 
-fn same_as_own(alternates: &[Alternate], places: &[usize], own: &Landing) -> Vec<FieldFault> {
-    let twins = alternates.iter().zip(places).filter(|(alternate, _)| same(&alternate.landing, own));
+fn same_as_own(alternates: &[Alternate], places: &[usize], own: &Landing, markets: &Marketplaces) -> Vec<FieldFault> {
+    let twins = alternates.iter().zip(places).filter(|(alternate, _)| same(&alternate.landing, own, markets));
     let fault = |(alternate, place): (&Alternate, &usize)| {
         let problem = "leads to the same as the link's own `url`: leave it out, or give another landing";
         FieldFault::new(format!("{FIELD}[{place}].url"), alternate.landing.destination.as_str(), "duplicate", problem)
@@ -156,8 +157,8 @@ fn same_as_own(alternates: &[Alternate], places: &[usize], own: &Landing) -> Vec
 
 /// Whether two addresses are ways of writing the same landing. The same goods as a plain and as an alliance link are two:
 /// agreements tell them apart.
-fn same(a: &Landing, b: &Landing) -> bool {
-    (a.marketplace, a.link_kind) == (b.marketplace, b.link_kind) && a.key() == b.key()
+fn same(a: &Landing, b: &Landing, markets: &Marketplaces) -> bool {
+    (a.marketplace, a.link_kind) == (b.marketplace, b.link_kind) && a.key(markets) == b.key(markets)
 }
 
 #[cfg(test)]
@@ -165,7 +166,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::marketplace::recognise;
     use crate::domain::vocabulary::MarketplaceId;
 
     const JD: &str = "https://item.jd.com/100012043978.html";
@@ -177,7 +177,7 @@ mod tests {
         let mut fields = Fields::new(&body, &[FIELD]);
         let drafts = read(&mut fields).unwrap_or_default();
         let mut checks = Checks::new(&words, fields.faults);
-        let own = own.map(|url| recognise(url).unwrap());
+        let own = own.map(|url| words.markets().recognise(url).unwrap());
         let kept = checks.alternates(&drafts, own.as_ref());
         let mut named: Vec<_> = checks.faults.into_iter().map(|fault| (fault.field, fault.code)).collect();
         named.sort_unstable();

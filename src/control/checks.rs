@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fields::FieldFault;
 use crate::domain::link::Fact;
-use crate::domain::marketplace::{Landing, recognise_text};
+use crate::domain::marketplace::Landing;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -141,7 +141,7 @@ impl<'w> Checks<'w> {
 
     /// One address, alone or in a whole share text.
     pub(super) fn url(&mut self, text: &str) -> Option<Landing> {
-        match recognise_text(text) {
+        match self.words.markets().recognise_text(text) {
             Ok(landing) => Some(landing),
             Err(fault) => {
                 self.fault("url", text, fault.code(), fault.to_string());

@@ -72,6 +72,25 @@ pub struct Device {
     pub os: Os,
     /// It names itself as a crawler or a link-preview fetcher.
     pub bot: bool,
+    /// It is the link-preview fetcher of a chat or social app; a bot too.
+    pub preview: bool,
+    /// A browser of Chrome's family on Android that follows `intent:` addresses: Chrome, Edge, Samsung Internet. Not a web
+    /// view, and not the vendors' browsers, which are not known to.
+    pub chromium: bool,
+    /// The page is shown inside a mini program.
+    pub mini_program: bool,
+}
+
+impl Device {
+    /// What is known when nothing is.
+    pub const UNKNOWN: Device = Device {
+        app: HostApp::Unknown,
+        os: Os::Unknown,
+        bot: false,
+        preview: false,
+        chromium: false,
+        mini_program: false,
+    };
 }
 
 /// The most of a User-Agent that is read. Real ones stay far below; a longer one says nothing more.
@@ -106,6 +125,12 @@ enum Sign {
     Harmony,
     Desktop,
     Bot,
+    Preview,
+    /// Names Chrome's engine.
+    Chrome,
+    /// A web view, or a browser that is not known to follow `intent:`.
+    NoIntent,
+    MiniProgram,
 }
 
 /// Tokens and what they say. A `^` in front means: at the very start only. Case makes no difference.
@@ -143,15 +168,21 @@ const TOKENS: &[(&str, Sign)] = &[
     ("googlebot", Sign::Bot), ("adsbot-google", Sign::Bot), ("mediapartners-google", Sign::Bot),
     ("google-inspectiontool", Sign::Bot), ("googleother", Sign::Bot), ("bingbot", Sign::Bot),
     ("bingpreview", Sign::Bot), ("applebot", Sign::Bot), ("petalbot", Sign::Bot), ("yandexbot", Sign::Bot),
-    ("facebookexternalhit", Sign::Bot), ("facebookcatalog", Sign::Bot), ("meta-externalagent", Sign::Bot),
-    ("twitterbot", Sign::Bot), ("slackbot", Sign::Bot), ("slack-imgproxy", Sign::Bot), ("telegrambot", Sign::Bot),
-    ("whatsapp/", Sign::Bot), ("discordbot", Sign::Bot), ("linkedinbot", Sign::Bot), ("skypeuripreview", Sign::Bot),
-    ("embedly", Sign::Bot), ("iframely", Sign::Bot), ("vkshare", Sign::Bot),
+    ("facebookexternalhit", Sign::Preview), ("facebookcatalog", Sign::Bot), ("meta-externalagent", Sign::Bot),
+    ("twitterbot", Sign::Preview), ("slackbot", Sign::Preview), ("slack-imgproxy", Sign::Preview), ("telegrambot", Sign::Preview),
+    ("whatsapp/", Sign::Preview), ("discordbot", Sign::Preview), ("linkedinbot", Sign::Preview), ("skypeuripreview", Sign::Preview),
+    ("embedly", Sign::Preview), ("iframely", Sign::Preview), ("vkshare", Sign::Preview),
     ("headlesschrome", Sign::Bot), ("phantomjs", Sign::Bot), ("chrome-lighthouse", Sign::Bot),
     ("^curl/", Sign::Bot), ("^wget/", Sign::Bot), ("python-requests", Sign::Bot), ("python-urllib", Sign::Bot),
     ("aiohttp/", Sign::Bot), ("^python-httpx/", Sign::Bot), ("go-http-client", Sign::Bot), ("^java/", Sign::Bot),
     ("apache-httpclient", Sign::Bot), ("^okhttp/", Sign::Bot), ("^axios/", Sign::Bot), ("^node-fetch", Sign::Bot),
-    ("^node", Sign::Bot), ("^libwww-perl", Sign::Bot), ("^scrapy/", Sign::Bot), ("^postmanruntime/", Sign::Bot),
+    ("^node", Sign::Bot),
+    ("chrome/", Sign::Chrome),
+    ("; wv)", Sign::NoIntent), ("version/4.0", Sign::NoIntent), ("mqqbrowser", Sign::NoIntent),
+    ("ucbrowser", Sign::NoIntent), ("quark/", Sign::NoIntent), ("miuibrowser", Sign::NoIntent),
+    ("huaweibrowser", Sign::NoIntent), ("heytapbrowser", Sign::NoIntent), ("oppobrowser", Sign::NoIntent),
+    ("vivobrowser", Sign::NoIntent), ("honorbrowser", Sign::NoIntent), ("metasr", Sign::NoIntent),
+    ("miniprogram/", Sign::MiniProgram), ("miniprogramenv", Sign::MiniProgram), ("^libwww-perl", Sign::Bot), ("^scrapy/", Sign::Bot), ("^postmanruntime/", Sign::Bot),
 ];
 
 static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -193,8 +224,11 @@ impl Seen {
 pub fn detect(user_agent: &str) -> Device {
     let bytes = user_agent.as_bytes();
     let seen = Seen::of(&bytes[..bytes.len().min(LONGEST)]);
-    let bot = seen.has(Sign::Bot);
-    Device { app: app(seen, bot), os: os(seen), bot }
+    let preview = seen.has(Sign::Preview);
+    let bot = preview || seen.has(Sign::Bot);
+    let (app, os) = (app(seen, bot), os(seen));
+    let chromium = app == HostApp::Browser && os == Os::Android && seen.has(Sign::Chrome) && !seen.has(Sign::NoIntent);
+    Device { app, os, bot, preview, chromium, mini_program: seen.has(Sign::MiniProgram) }
 }
 
 fn app(seen: Seen, bot: bool) -> HostApp {
@@ -294,7 +328,7 @@ mod tests {
         let long = format!("{}MicroMessenger/8.0", "x".repeat(LONGEST));
         assert_eq!(detect(&long).app, HostApp::Unknown);
         assert_eq!(detect(&"中".repeat(5_000)).os, Os::Unknown);
-        assert_eq!(detect(""), Device { app: HostApp::Unknown, os: Os::Unknown, bot: false });
+        assert_eq!(detect(""), Device::UNKNOWN);
     }
 
     #[test]

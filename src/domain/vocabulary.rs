@@ -1,7 +1,12 @@
 //! The names the product speaks in: platforms, surfaces, marketplaces, shop types, link kinds.
 //!
-//! Platforms and marketplaces grow by data, so they are small ids handed out by a [`Vocabulary`]; the other lists are
-//! closed and are enums. Never holds a rule about any of them.
+//! Platforms and marketplaces grow by data, so they are small ids handed out by a [`Vocabulary`], which also owns what is
+//! known of each marketplace; the other lists are closed and are enums. Never holds a rule about any of them.
+
+use std::sync::Arc;
+
+use super::marketplace::table::{Marketplace, Names};
+use super::marketplace::{Marketplaces, TableFault};
 
 /// Declares a closed list of names with its text form both ways.
 macro_rules! closed_list {
@@ -152,7 +157,7 @@ impl MarketplaceId {
 }
 
 const PLATFORMS: [&str; 7] = ["kuaishou", "xiaohongshu", "douyin", "taobao", "wechat", "weibo", "bilibili"];
-const MARKETPLACES: [&str; 12] = [
+const MARKETPLACES: [&str; 13] = [
     "taobao",
     "tmall",
     "jd",
@@ -165,6 +170,7 @@ const MARKETPLACES: [&str; 12] = [
     "meituan",
     "xiaohongshu",
     "kuaishou",
+    "douyin",
 ];
 
 /// The platforms and marketplaces known to this process. Immutable once built.
@@ -172,13 +178,7 @@ const MARKETPLACES: [&str; 12] = [
 pub struct Vocabulary {
     platforms: Vec<Box<str>>,
     marketplaces: Vec<Box<str>>,
-}
-
-impl Default for Vocabulary {
-    /// The names that come with the product.
-    fn default() -> Self {
-        Vocabulary { platforms: PLATFORMS.map(Box::from).to_vec(), marketplaces: MARKETPLACES.map(Box::from).to_vec() }
-    }
+    markets: Arc<Marketplaces>,
 }
 
 /// Why a name cannot be added to a [`Vocabulary`].
@@ -195,6 +195,57 @@ pub enum BadName {
 impl Vocabulary {
     /// The most names of one sort.
     pub const MOST: usize = 64;
+
+    /// The names that come with the product, and no marketplace's table yet. The whole of what comes with it is
+    /// `Vocabulary::default()`, which lives where files are read.
+    pub fn names_alone() -> Self {
+        Vocabulary {
+            platforms: PLATFORMS.map(Box::from).to_vec(),
+            marketplaces: MARKETPLACES.map(Box::from).to_vec(),
+            markets: Arc::default(),
+        }
+    }
+
+    /// Takes the marketplaces' tables, in place of those it had. Names that are new are added, whatever else is wrong, so
+    /// that a fault of one file makes no others where the name is used.
+    ///
+    /// # Errors
+    /// Every fault of the tables; the tables of before stay then.
+    pub fn furnish(&mut self, tables: Vec<Marketplace>) -> Result<(), Vec<TableFault>> {
+        let mut faults = Vec::new();
+        for (table, marketplace) in tables.iter().enumerate().filter(|(_, marketplace)| !marketplace.id.is_empty()) {
+            if let Err(error) = self.add_marketplace(&marketplace.id) {
+                faults.push(TableFault { table, field: "id".to_owned(), problem: error.to_string() });
+            }
+        }
+        match Marketplaces::compile(tables, |name| self.marketplace(name)) {
+            Ok(markets) if faults.is_empty() => {
+                self.markets = Arc::new(markets);
+                Ok(())
+            }
+            Ok(_) => Err(faults),
+            Err(more) => {
+                faults.extend(more);
+                Err(faults)
+            }
+        }
+    }
+
+    /// What is known of the marketplaces: hosts, URL shapes, apps.
+    pub fn markets(&self) -> &Marketplaces {
+        &self.markets
+    }
+
+    /// What people call a marketplace; its name twice where no table says more.
+    pub fn marketplace_names(&self, id: MarketplaceId) -> Names {
+        self.people_call(self.marketplace_name(id))
+    }
+
+    /// What people call a marketplace of this name.
+    pub fn people_call(&self, name: &str) -> Names {
+        let table = self.marketplace(name).and_then(|id| self.markets.of(id));
+        table.map_or_else(|| Names { zh: name.into(), en: name.into() }, |table| table.names.clone())
+    }
 
     /// Adds a platform; a name already there is left as it is.
     ///

@@ -63,6 +63,7 @@ pub enum ReadError {
 }
 
 /// One thing in the log.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and nearly every one is a hop")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry<'a> {
     /// A hop with its sequence number.

@@ -221,6 +221,7 @@ impl Chunk {
 }
 
 /// What a stretch holds.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and nearly every one is a hop")]
 #[derive(Debug)]
 pub enum Found<'a> {
     /// A hop with its sequence number.

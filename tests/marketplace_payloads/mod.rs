@@ -1,7 +1,8 @@
 //! Open-redirect payload styles, rewritten for the hosts of our marketplaces, and what must hold for whatever is taken.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is the test's verdict")]
 
-use hopgate::domain::marketplace::{Destination, LONGEST, Landing, host_is_allowed, recognise};
+use hopgate::config::marketplaces::shipped;
+use hopgate::domain::marketplace::{Destination, LONGEST, Landing};
 
 const DOMAINS: &[&str] = &[
     "taobao.com",
@@ -33,10 +34,10 @@ pub fn sound(landing: &Landing) {
     assert_eq!(uri.authority().unwrap().as_str(), host, "no port and no user: {text}");
     assert_eq!((url.scheme(), url.port(), url.username(), url.password()), ("https", None, "", None), "{text}");
     assert!(DOMAINS.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}"))), "{text}");
-    assert_eq!(host_is_allowed(host), Some(landing.marketplace), "{text}");
-    let stored = Destination::from_stored(text).unwrap();
+    assert_eq!(shipped().markets().host_is_allowed(host), Some(landing.marketplace), "{text}");
+    let stored = Destination::from_stored(text, shipped().markets()).unwrap();
     assert_eq!(stored, (landing.destination.clone(), landing.marketplace), "{text}");
-    let again = recognise(text).unwrap();
+    let again = shipped().markets().recognise(text).unwrap();
     assert_eq!(again, *landing, "what was emitted is read as it was");
 }
 

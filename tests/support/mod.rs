@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use hopgate::app::App;
 use hopgate::catalog::{Created, NewLink};
 use hopgate::clock::Clock;
+use hopgate::config::marketplaces::shipped;
 use hopgate::config::settings::Settings;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::Placement;
-use hopgate::domain::marketplace::recognise;
 use hopgate::domain::time::Timestamp;
 use hopgate::domain::vocabulary::{ShopType, Surface};
 use tempfile::TempDir;
@@ -92,7 +92,7 @@ impl Gateway {
         let (platform, surface) = placement.split_once('/').unwrap_or(("", ""));
         let mut link = NewLink {
             slug: None,
-            landing: recognise(url).unwrap(),
+            landing: shipped().markets().recognise(url).unwrap(),
             alternates: Vec::new(),
             shop_type: ShopType::parse(shop_type).unwrap(),
             category: None,

@@ -124,7 +124,8 @@ impl Api {
         let link = self.link(code).await?;
         caller.may_see(&link, &self.state.words)?;
         // Nothing changes a link's own landing, so this holds during the change too.
-        let repeated = change.alternates.as_deref().map(|alternates| repeat_own(alternates, &link.landing));
+        let markets = self.state.words.markets();
+        let repeated = change.alternates.as_deref().map(|alternates| repeat_own(alternates, &link.landing, markets));
         if let Some(faults) = repeated.filter(|faults| !faults.is_empty()) {
             return Err(faults.into());
         }

@@ -43,7 +43,7 @@ pub enum UrlFault {
     #[error("the host has an empty part between its dots: remove the extra dots")]
     HostDots,
     /// A host of no known marketplace.
-    #[error("`{0}` is not a marketplace host: paste a link of Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu")]
+    #[error("`{0}` is not a marketplace host: paste a link of Taobao, Tmall, JD or another marketplace known here")]
     HostNotAllowed(Box<str>),
     /// A host of a marketplace, but a login page or redirector, which can lead anywhere.
     #[error("`{0}` is a login or forwarding page, not a landing page: paste the link of the page behind it")]

@@ -4,12 +4,12 @@
 //! right, so `item.taobao.com.evil.test` and `eviltaobao.com` belong to nobody. Being trusted does not make a host
 //! identifiable; [`super::shape`] does that.
 
-use super::table::{ALL, Marketplace};
+use super::markets::Marketplaces;
 use crate::domain::vocabulary::MarketplaceId;
 
 /// Labels that mark a login page or a forwarder inside a trusted domain (`login.m.taobao.com`, `passport.jd.com`). Such
 /// a host sends the visitor wherever a parameter says, so a click may not land there. Any label counts, not just the
-/// first.
+/// first. The same for every marketplace, so that no file can forget one.
 #[rustfmt::skip]
 const FORWARDING: &[&str] = &[
     "login", "plogin", "wlogin", "mlogin", "slogin", "logout", "passport", "pass", "sso", "oauth", "auth", "reg",
@@ -17,46 +17,54 @@ const FORWARDING: &[&str] = &[
 ];
 
 /// What a host is to us.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
     /// A click may land there.
-    Allowed(&'static Marketplace),
+    Allowed(MarketplaceId),
     /// In a marketplace's domain, but a login page or forwarder.
     Forwards,
     /// None of ours.
     Foreign,
 }
 
-/// The standing of a host in its normal form: lower case, no dot at the end.
-pub(super) fn standing(host: &str) -> Standing {
-    for marketplace in ALL {
-        for domain in marketplace.domains {
-            let Some(front) = host.strip_suffix(domain) else { continue };
-            if front.is_empty() {
-                return Standing::Allowed(marketplace);
+impl Marketplaces {
+    /// The standing of a host in its normal form: lower case, no dot at the end.
+    pub(super) fn standing(&self, host: &str) -> Standing {
+        let Some((id, front)) = self.owner(host) else { return Standing::Foreign };
+        if front.is_empty() && !host.starts_with('.') {
+            return Standing::Allowed(id);
+        }
+        for label in front.split('.') {
+            if !is_label(label) {
+                return Standing::Foreign;
             }
-            let Some(front) = front.strip_suffix('.') else { continue };
-            return inside(front, marketplace);
+            if is_forwarding(label) {
+                return Standing::Forwards;
+            }
+        }
+        Standing::Allowed(id)
+    }
+
+    /// The marketplace a click to this host lands on, or `None` when no click may land there (login pages and forwarders
+    /// inside a trusted domain included). Capital letters and one dot at the end make no difference.
+    pub fn host_is_allowed(&self, host: &str) -> Option<MarketplaceId> {
+        if host.len() > 254 {
+            return None;
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        match self.standing(&host) {
+            Standing::Allowed(id) => Some(id),
+            Standing::Forwards | Standing::Foreign => None,
         }
     }
-    Standing::Foreign
 }
 
-/// The standing of a host inside a marketplace's domain, from the labels in front of the domain.
-fn inside(front: &str, marketplace: &'static Marketplace) -> Standing {
-    for label in front.split('.') {
-        if !is_label(label) {
-            return Standing::Foreign;
-        }
-        if FORWARDING.contains(&label) {
-            return Standing::Forwards;
-        }
-    }
-    Standing::Allowed(marketplace)
+pub(super) fn is_forwarding(label: &str) -> bool {
+    FORWARDING.contains(&label)
 }
 
 /// A label of 1 to 63 of `[a-z0-9-]`, no hyphen at either end, and not the `xn--` form of other scripts.
-fn is_label(label: &str) -> bool {
+pub(super) fn is_label(label: &str) -> bool {
     let bytes = label.as_bytes();
     (1..=63).contains(&bytes.len())
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
@@ -65,30 +73,23 @@ fn is_label(label: &str) -> bool {
         && !label.starts_with("xn--")
 }
 
-/// The marketplace a click to this host lands on, or `None` when no click may land there (login pages and forwarders
-/// inside a trusted domain included). Capital letters and one dot at the end make no difference.
-pub fn host_is_allowed(host: &str) -> Option<MarketplaceId> {
-    if host.len() > 254 {
-        return None;
-    }
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    match standing(&host) {
-        Standing::Allowed(marketplace) => Some(marketplace.id),
-        Standing::Forwards | Standing::Foreign => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::marketplaces::shipped;
+
+    fn host_is_allowed(host: &str) -> Option<MarketplaceId> {
+        shipped().markets().host_is_allowed(host)
+    }
 
     #[test]
     fn every_domain_and_its_hosts_are_allowed() {
-        for marketplace in ALL {
-            for domain in marketplace.domains {
-                assert_eq!(host_is_allowed(domain), Some(marketplace.id), "{domain}");
+        let markets = shipped().markets();
+        for (id, marketplace) in markets.all() {
+            for domain in &marketplace.domains {
+                assert_eq!(host_is_allowed(domain), Some(id), "{domain}");
                 let host = format!("A.b-1.{domain}.").to_ascii_uppercase();
-                assert_eq!(host_is_allowed(&host), Some(marketplace.id), "{host}");
+                assert_eq!(host_is_allowed(&host), Some(id), "{host}");
             }
         }
     }
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn logins_and_forwarders_are_not_landing_targets() {
         for host in ["login.taobao.com", "login.m.taobao.com", "pass.tmall.com", "passport.jd.com", "plogin.m.jd.com"] {
-            assert!(matches!(standing(host), Standing::Forwards), "{host}");
+            assert!(matches!(shipped().markets().standing(host), Standing::Forwards), "{host}");
             assert_eq!(host_is_allowed(host), None, "{host}");
         }
     }

@@ -1,31 +1,32 @@
 //! Marketplaces: which URLs are theirs, what they identify, and where a click may land. Never resolves a short link,
 //! asks the network, or decides whether a click is allowed.
 //!
-//! One pasted URL goes through [`recognise`]: strict reading (`pasted`), the allow-list of hosts (`host`), identity by
-//! tables (`shape` over `taobao`, `tmall`, `jd` and the platforms' own shops), and at last the proof that two unlike
-//! parsers read the emitted text alike. A whole share text goes through [`recognise_text`], which finds its one URL
-//! (`share`) and hands it there. A new marketplace is one more data file beside `jd.rs`, listed in `table`.
+//! One pasted URL goes through [`Marketplaces::recognise`]: strict reading (`pasted`), the allow-list of hosts (`host`),
+//! identity by tables (`shape`), and at last the proof that two unlike parsers read the emitted text alike. A whole share
+//! text goes through [`Marketplaces::recognise_text`], which finds its one URL (`share`) and hands it there.
+//!
+//! The tables are data ([`table`]), one file a marketplace, read elsewhere and checked here (`check`): a new marketplace
+//! is one more file. A [`Vocabulary`](super::vocabulary::Vocabulary) owns those of a process.
 
+pub mod app;
+mod check;
 mod fault;
 mod host;
-mod jd;
-mod kuaishou;
+mod markets;
 mod pasted;
 mod shape;
 mod share;
-mod table;
-mod taobao;
-mod tmall;
-mod xiaohongshu;
+pub mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub use check::TableFault;
 pub use fault::UrlFault;
-pub use host::host_is_allowed;
-pub use share::{CodeKind, LONGEST_TEXT, ShareFault, recognise_text};
+pub use markets::Marketplaces;
+pub use share::{CodeKind, LONGEST_TEXT, ShareFault};
 
-use self::host::{Standing, standing};
+use self::host::Standing;
 use self::pasted::{HTTPS, is_visible};
 use super::vocabulary::{LinkKind, MarketplaceId, ShopType};
 
@@ -56,14 +57,15 @@ impl Destination {
     ///
     /// # Errors
     /// [`UrlFault`] when the text is not in that form or its host is not allowed.
-    pub fn from_stored(text: &str) -> Result<(Destination, MarketplaceId), UrlFault> {
-        let marketplace = check_stored(text)?;
+    pub fn from_stored(text: &str, markets: &Marketplaces) -> Result<(Destination, MarketplaceId), UrlFault> {
+        let marketplace = check_stored(text, markets)?;
         Ok((Destination(text.into()), marketplace))
     }
 
     /// Builds a destination from a text this module put together, once every parser at hand agrees on it.
-    fn prove(text: String, host: &str) -> Result<Destination, UrlFault> {
-        let seen_by_all = check_stored(&text).is_ok() && browser_sees(&text, host) && rfc_3986_sees(&text, host);
+    fn prove(text: String, host: &str, markets: &Marketplaces) -> Result<Destination, UrlFault> {
+        let seen_by_all =
+            check_stored(&text, markets).is_ok() && browser_sees(&text, host) && rfc_3986_sees(&text, host);
         if seen_by_all { Ok(Destination(text.into())) } else { Err(UrlFault::ParsersDisagree) }
     }
 }
@@ -75,7 +77,7 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
     Some(after.split_at(end))
 }
 
-fn check_stored(text: &str) -> Result<MarketplaceId, UrlFault> {
+fn check_stored(text: &str, markets: &Marketplaces) -> Result<MarketplaceId, UrlFault> {
     if text.len() > LONGEST {
         return Err(UrlFault::TooLong);
     }
@@ -84,8 +86,8 @@ fn check_stored(text: &str) -> Result<MarketplaceId, UrlFault> {
     if rest.bytes().fold(false, |bad, byte| bad | NOT_VISIBLE[usize::from(byte)]) {
         return Err(UrlFault::NotNormalised);
     }
-    match standing(host) {
-        Standing::Allowed(marketplace) => Ok(marketplace.id),
+    match markets.standing(host) {
+        Standing::Allowed(marketplace) => Ok(marketplace),
         Standing::Forwards => Err(UrlFault::naming(UrlFault::HostForwards, host)),
         Standing::Foreign => Err(UrlFault::naming(UrlFault::HostNotAllowed, host)),
     }
@@ -143,18 +145,20 @@ pub struct Landing {
 
 impl Landing {
     /// The key that is the same for every way of writing the same thing: `taobao/item/<id>` for Taobao and Tmall, which
-    /// share their numbers, `jd/item/<sku>`, `taobao/shop/shop:<id>`. What names neither item nor shop is keyed by its
-    /// own address without noise: `jd/page/3.cn/<code>`. Never a thing to redirect to.
-    pub fn key(&self) -> String {
-        let table = table::ALL.into_iter().find(|known| known.id == self.marketplace);
-        let family = table.map_or("unknown", |known| known.family);
-        if let Some(item) = &self.item {
-            return format!("{family}/item/{item}");
+    /// share their numbers, `jd/item/<sku>`, `taobao/shop/shop:<id>`; `suning/item/<id>/shop:<id>` where the same goods of
+    /// two shops are two offers. What names neither item nor shop is keyed by its own address without noise:
+    /// `jd/page/3.cn/<code>`. Never a thing to redirect to.
+    pub fn key(&self, markets: &Marketplaces) -> String {
+        let table = markets.of(self.marketplace);
+        let family = table.map_or("unknown", |known| &known.family);
+        let per_shop = table.is_some_and(|known| known.items_per_shop);
+        match (&self.item, &self.shop) {
+            (Some(item), Some(shop)) if per_shop => return format!("{family}/item/{item}/{shop}"),
+            (Some(item), _) => return format!("{family}/item/{item}"),
+            (None, Some(shop)) => return format!("{family}/shop/{shop}"),
+            (None, None) => {}
         }
-        if let Some(shop) = &self.shop {
-            return format!("{family}/shop/{shop}");
-        }
-        let noise = table.map_or(&[][..], |known| known.noise);
+        let noise = table.map_or(&[][..], |known| &known.noise);
         let (host, rest) = split_host(self.destination.as_str()).unwrap_or_default();
         let (path, query) = shape::path_and_query(rest);
         let path = if path.is_empty() { "/" } else { path };
@@ -171,39 +175,56 @@ impl Landing {
     }
 }
 
-/// Whether a query name is in the lists of noise, where a `*` at the end of an entry stands for any ending.
-fn is_noise(name: &str, noise: &[&[&str]]) -> bool {
-    noise.iter().copied().flatten().any(|entry| match entry.strip_suffix('*') {
+/// Whether a query name is in a list of noise, where a `*` at the end of an entry stands for any ending.
+fn is_noise(name: &str, noise: &[Box<str>]) -> bool {
+    noise.iter().any(|entry| match entry.strip_suffix('*') {
         Some(start) => name.starts_with(start),
-        None => name == *entry,
+        None => name == &**entry,
     })
 }
 
-/// What one pasted URL leads to. White space around it makes no difference; a whole share text is for [`recognise_text`].
-///
-/// A trusted host with no known shape is taken as [`LinkKind::Unknown`], which never satisfies a condition of an allow.
-///
-/// # Errors
-/// [`UrlFault`] naming the first thing that is wrong.
-///
-/// ```
-/// use hopgate::domain::marketplace::recognise;
-///
-/// let landing = recognise("https://detail.tmall.com/item.htm?id=610947572360&spm=a21n57.1").unwrap();
-/// assert_eq!(landing.key(), "taobao/item/610947572360");
-/// assert_eq!(recognise("https://item.jd.com@evil.test/1.html").unwrap_err().code(), "userinfo");
-/// ```
-pub fn recognise(text: &str) -> Result<Landing, UrlFault> {
-    let address = pasted::read(text)?;
-    let found = shape::identify(address.marketplace, address.host(), address.rest());
-    let host = address.host().to_owned();
-    Ok(Landing {
-        marketplace: address.marketplace.id,
-        link_kind: found.kind,
-        shop_hint: address.marketplace.shop_hint,
-        item: found.item,
-        variant: found.variant,
-        shop: found.shop,
-        destination: Destination::prove(address.text, &host)?,
-    })
+impl Marketplaces {
+    /// What one pasted URL leads to. White space around it makes no difference; a whole share text is for
+    /// [`Marketplaces::recognise_text`].
+    ///
+    /// A trusted host with no known shape is taken as [`LinkKind::Unknown`], which never satisfies a condition of an allow.
+    ///
+    /// # Errors
+    /// [`UrlFault`] naming the first thing that is wrong.
+    ///
+    /// ```
+    /// use hopgate::domain::vocabulary::Vocabulary;
+    ///
+    /// let words = Vocabulary::default();
+    /// let markets = words.markets();
+    /// let landing = markets.recognise("https://detail.tmall.com/item.htm?id=610947572360&spm=a21n57.1").unwrap();
+    /// assert_eq!(landing.key(markets), "taobao/item/610947572360");
+    /// assert_eq!(markets.recognise("https://item.jd.com@evil.test/1.html").unwrap_err().code(), "userinfo");
+    /// ```
+    pub fn recognise(&self, text: &str) -> Result<Landing, UrlFault> {
+        let address = pasted::read(text, self)?;
+        let host = address.host().to_owned();
+        let table = self.of(address.marketplace).ok_or_else(|| UrlFault::naming(UrlFault::HostNotAllowed, &host))?;
+        let found = shape::identify(table, &host, address.rest());
+        Ok(Landing {
+            marketplace: address.marketplace,
+            link_kind: found.kind,
+            shop_hint: table.shop_hint,
+            item: found.item,
+            variant: found.variant,
+            shop: found.shop,
+            destination: Destination::prove(address.text, &host, self)?,
+        })
+    }
+
+    /// Which marketplace's and which of its shapes a URL has: how a file's own examples are tried.
+    ///
+    /// # Errors
+    /// [`UrlFault`], as for any pasted URL.
+    pub fn shape_of(&self, text: &str) -> Result<(MarketplaceId, Option<usize>), UrlFault> {
+        let address = pasted::read(text, self)?;
+        let table = self.of(address.marketplace);
+        let fit = table.and_then(|table| shape::first_fit(table, address.host(), address.rest()));
+        Ok((address.marketplace, fit.map(|(place, _)| place)))
+    }
 }

@@ -12,14 +12,15 @@
 
 use super::LONGEST;
 use super::fault::UrlFault;
-use super::host::{Standing, standing};
-use super::table::Marketplace;
+use super::host::Standing;
+use super::markets::Marketplaces;
+use crate::domain::vocabulary::MarketplaceId;
 use url::{Host, Url};
 
 /// A pasted URL, checked and in its normal form.
 pub(super) struct Address {
     /// Whose it is.
-    pub marketplace: &'static Marketplace,
+    pub marketplace: MarketplaceId,
     /// `https://`, host, and the rest.
     pub text: String,
     /// Where the host ends in `text`.
@@ -40,7 +41,7 @@ impl Address {
 }
 
 /// Reads one pasted URL.
-pub(super) fn read(text: &str) -> Result<Address, UrlFault> {
+pub(super) fn read(text: &str, markets: &Marketplaces) -> Result<Address, UrlFault> {
     // By length alone, so that megabytes cost nothing.
     if text.len() > LONGEST {
         return Err(UrlFault::TooLong);
@@ -59,7 +60,7 @@ pub(super) fn read(text: &str) -> Result<Address, UrlFault> {
     let end = after.find(['/', '?', '#']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
     let host = host_of(authority, default_port)?;
-    let marketplace = match standing(&host) {
+    let marketplace = match markets.standing(&host) {
         Standing::Allowed(marketplace) => marketplace,
         Standing::Forwards => return Err(UrlFault::naming(UrlFault::HostForwards, &host)),
         Standing::Foreign => return Err(UrlFault::naming(UrlFault::HostNotAllowed, &host)),

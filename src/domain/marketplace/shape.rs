@@ -5,7 +5,7 @@
 //! different values is no id, and a path with dot segments has no shape: the marketplace might read another product
 //! than we do, and a policy must not be passed that way. Such a URL is still a landing, of kind `unknown`.
 
-use super::table::{Id, Marketplace, Shape, Tag};
+use super::table::{Form, Id, Marketplace, Named, Shape, Tag};
 use crate::domain::vocabulary::LinkKind;
 
 /// What was found in a URL.
@@ -20,24 +20,39 @@ pub(super) struct Found {
 /// Reads the identity out of a normal host and the rest of the URL, from its path on. A URL of no known shape is of
 /// kind [`LinkKind::Unknown`] and names nothing.
 pub(super) fn identify(marketplace: &Marketplace, host: &str, rest: &str) -> Found {
-    let (path, query) = path_and_query(rest);
-    let known = if has_dot_segment(path) {
-        None
-    } else {
-        marketplace.shapes.iter().find_map(|shape| Some((shape, fit(marketplace, shape, host, path, query)?)))
-    };
-    let Some((shape, id)) = known else {
+    let Some((place, caught)) = first_fit(marketplace, host, rest) else {
         return Found { kind: LinkKind::Unknown, item: None, variant: None, shop: None };
     };
+    let (_, query) = path_and_query(rest);
+    let shape = &marketplace.shapes[place];
     let tagged = shape.tags.iter().any(|tag| carries(query, tag));
-    let (item, shop) = match shape.id {
-        Id::Nothing | Id::Opaque | Id::Code => (None, None),
-        Id::ItemNumber | Id::Sku | Id::AllianceItem => (Some(id.into()), None),
-        Id::ShopNumber | Id::ShopName => (None, Some(format!("shop:{id}").into())),
-        Id::SellerNumber => (None, Some(format!("seller:{id}").into())),
+    let id = caught.id.unwrap_or_default();
+    let beside = caught.shop.map(|shop| format!("shop:{shop}").into());
+    let (item, shop) = match shape.id.names {
+        Named::Nothing => (None, beside),
+        Named::Item => (Some(id.into()), beside),
+        Named::Shop => (None, Some(format!("shop:{id}").into())),
+        Named::Seller => (None, Some(format!("seller:{id}").into())),
     };
-    let variant = item.as_ref().and_then(|_| agreed(query, marketplace.variant)).filter(|id| is_digits(id, 1, 20));
+    let variant = item.as_ref().and_then(|_| agreed(query, &marketplace.variant)).filter(|id| is_digits(id, 1, 20));
     Found { kind: if tagged { LinkKind::Alliance } else { shape.kind }, item, variant: variant.map(Box::from), shop }
+}
+
+/// The place of the first shape that a URL fits, and what was caught in it.
+pub(super) fn first_fit<'u>(marketplace: &Marketplace, host: &'u str, rest: &'u str) -> Option<(usize, Caught<'u>)> {
+    let (path, query) = path_and_query(rest);
+    if has_dot_segment(path) {
+        return None;
+    }
+    let mut shapes = marketplace.shapes.iter().enumerate();
+    shapes.find_map(|(place, shape)| Some((place, fit(marketplace, shape, host, path, query)?)))
+}
+
+/// What stands at the placeholders of a pattern.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Caught<'u> {
+    pub id: Option<&'u str>,
+    pub shop: Option<&'u str>,
 }
 
 /// A URL from its path on, taken apart: path and query, neither with its mark, the fragment dropped.
@@ -51,37 +66,42 @@ pub(super) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').unwrap_or((part, "")))
 }
 
-/// The id of a URL that fits a shape; an empty text for a shape without one.
-fn fit<'u>(marketplace: &Marketplace, shape: &Shape, host: &'u str, path: &'u str, query: &'u str) -> Option<&'u str> {
+/// What is caught in a URL that fits a shape.
+fn fit<'u>(
+    marketplace: &Marketplace,
+    shape: &Shape,
+    host: &'u str,
+    path: &'u str,
+    query: &'u str,
+) -> Option<Caught<'u>> {
     let in_host = shape.hosts.iter().find_map(|pattern| matches(pattern, host))?;
     let in_path = shape.paths.iter().find_map(|pattern| matches(pattern, path))?;
     let id = if shape.query.is_empty() {
-        in_path.or(in_host).unwrap_or("")
-    } else if shape.id == Id::Opaque {
-        parameters(query).find(|(name, value)| is_any(name, shape.query) && !value.is_empty())?.1
+        in_path.id.or(in_host.id)
+    } else if shape.id.form == Form::Opaque {
+        parameters(query).find(|(name, value)| is_any(name, &shape.query) && !value.is_empty()).map(|(_, value)| value)
     } else {
-        agreed(query, shape.query)?
+        agreed(query, &shape.query)
     };
-    has_form(marketplace, shape.id, id).then_some(id)
+    let shop = in_path.shop.or(in_host.shop);
+    has_form(marketplace, shape.id, id.unwrap_or_default()).then_some(Caught { id, shop })
 }
 
 /// Whether a text has the form of an id.
 fn has_form(marketplace: &Marketplace, id: Id, text: &str) -> bool {
-    let number = |least, most| is_digits(text, least, most) && !text.starts_with('0');
-    let code = |least, most| (least..=most).contains(&text.len()) && text.bytes().all(is_code_byte);
-    match id {
-        Id::Nothing => true,
-        Id::Opaque => !text.is_empty(),
-        Id::Code | Id::AllianceItem => code(5, 64),
-        Id::ItemNumber => number(6, 15),
-        Id::Sku => number(5, 15),
-        Id::ShopNumber | Id::SellerNumber => number(1, 15),
-        Id::ShopName => code(2, 63) && !marketplace.services.contains(&text),
+    let (least, most) = (usize::from(id.min), usize::from(id.max));
+    let code = || (least..=most).contains(&text.len()) && text.bytes().all(is_code_byte);
+    match id.form {
+        Form::None => true,
+        Form::Opaque => !text.is_empty(),
+        Form::Number => is_digits(text, least, most) && !text.starts_with('0'),
+        Form::Code => code(),
+        Form::Label => code() && !marketplace.services.iter().any(|service| **service == *text),
     }
 }
 
 /// The one value which all these names carry; `None` when there is none or they differ. Empty ones do not count.
-fn agreed<'q>(query: &'q str, names: &[&str]) -> Option<&'q str> {
+fn agreed<'q>(query: &'q str, names: &[Box<str>]) -> Option<&'q str> {
     let mut values =
         parameters(query).filter(|(name, value)| !value.is_empty() && is_any(name, names)).map(|(_, value)| value);
     let first = values.next()?;
@@ -89,21 +109,21 @@ fn agreed<'q>(query: &'q str, names: &[&str]) -> Option<&'q str> {
 }
 
 fn carries(query: &str, tag: &Tag) -> bool {
-    match *tag {
-        Tag::Present(name) => parameters(query).any(|(n, value)| is_any(n, &[name]) && !value.is_empty()),
-        Tag::Numbered(name, start) => parameters(query).any(|(n, value)| {
-            is_any(n, &[name])
-                && value.strip_prefix(start).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        }),
-    }
+    parameters(query).filter(|(name, _)| is_one(name, tag.name())).any(|(_, value)| match tag {
+        Tag::Present(_) => !value.is_empty(),
+        Tag::Numbered(_, start) => {
+            value.strip_prefix(&**start).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        }
+    })
 }
 
 /// Whether a query name, as a server would decode it, is one of these.
-fn is_any(written: &str, names: &[&str]) -> bool {
-    if written.contains('%') {
-        return names.iter().any(|name| decoded(written).eq(name.bytes()));
-    }
-    names.contains(&written)
+fn is_any(written: &str, names: &[Box<str>]) -> bool {
+    names.iter().any(|name| is_one(written, name))
+}
+
+fn is_one(written: &str, name: &str) -> bool {
+    written == name || (written.contains('%') && decoded(written).eq(name.bytes()))
 }
 
 /// The bytes a text stands for, percent-encoding undone once.
@@ -134,27 +154,35 @@ fn has_dot_segment(path: &str) -> bool {
     })
 }
 
-/// Whether an ASCII text fits a pattern; the text at `{id}` when the pattern has one.
+/// Whether an ASCII text fits a pattern; what stands at its placeholders when it does.
 ///
-/// `{id}` takes the whole run of `[A-Za-z0-9_-]`, so it needs no trying out. `*` tries each place, which stays linear
-/// for the tables' patterns: at most one `*` that is not the last character.
-fn matches<'t>(pattern: &str, text: &'t str) -> Option<Option<&'t str>> {
+/// A placeholder takes its whole run, so it needs no trying out. `*` tries each place, which stays linear for patterns
+/// that have passed `super::check`: at most one `*` that is not the last character, and no placeholder behind it.
+fn matches<'t>(pattern: &str, text: &'t str) -> Option<Caught<'t>> {
     let special = pattern.find(['{', '*']).unwrap_or(pattern.len());
     let (literal, pattern) = pattern.split_at(special);
     let text = text.strip_prefix(literal)?;
     if pattern.is_empty() {
-        return text.is_empty().then_some(None);
+        return text.is_empty().then(Caught::default);
     }
-    if let Some(after) = pattern.strip_prefix("{id}") {
-        let run = text.bytes().position(|b| !is_code_byte(b)).unwrap_or(text.len());
-        let (id, text) = text.split_at(run);
-        return if id.is_empty() { None } else { matches(after, text).map(|_| Some(id)) };
+    if let Some(after) = pattern.strip_prefix('*') {
+        if after.is_empty() {
+            return Some(Caught::default());
+        }
+        return (0..=text.len()).find_map(|at| matches(after, text.get(at..)?));
     }
-    let after = pattern.strip_prefix('*')?;
-    if after.is_empty() {
-        return Some(None);
+    let (name, after) = pattern.strip_prefix('{')?.split_once('}')?;
+    let of_run = |byte: u8| if name == "id" { is_code_byte(byte) } else { byte.is_ascii_digit() };
+    let (run, text) = text.split_at(text.bytes().position(|byte| !of_run(byte)).unwrap_or(text.len()));
+    if run.is_empty() {
+        return None;
     }
-    (0..=text.len()).find_map(|at| matches(after, text.get(at..)?))
+    let caught = matches(after, text)?;
+    Some(match name {
+        "id" => Caught { id: Some(run), ..caught },
+        "shop" => Caught { shop: Some(run), ..caught },
+        _ => caught,
+    })
 }
 
 fn is_code_byte(byte: u8) -> bool {
@@ -171,24 +199,31 @@ mod tests {
 
     #[test]
     fn patterns() {
-        assert_eq!(matches("/item.htm", "/item.htm"), Some(None));
-        assert_eq!(matches("/item.htm", "/item.html"), None);
-        assert_eq!(matches("/i{id}.htm", "/i12.htm"), Some(Some("12")));
-        assert_eq!(matches("/i{id}.htm", "/i.htm"), None);
-        assert_eq!(matches("{id}.tmall.com", "a.b.tmall.com"), None);
-        assert_eq!(matches("/*detail*", "/app/x/detail/y.html"), Some(None));
-        assert_eq!(matches("/*detail*", "/app/x"), None);
-        assert_eq!(matches("*", ""), Some(None));
+        let id = |pattern, text| matches(pattern, text).map(|caught: Caught<'_>| caught.id);
+        assert_eq!(id("/item.htm", "/item.htm"), Some(None));
+        assert_eq!(id("/item.htm", "/item.html"), None);
+        assert_eq!(id("/i{id}.htm", "/i12.htm"), Some(Some("12")));
+        assert_eq!(id("/i{id}.htm", "/i.htm"), None);
+        assert_eq!(id("{id}.tmall.com", "a.b.tmall.com"), None);
+        assert_eq!(id("/*detail*", "/app/x/detail/y.html"), Some(None));
+        assert_eq!(id("/*detail*", "/app/x"), None);
+        assert_eq!(id("*", ""), Some(None));
+        assert_eq!(id("/detail-{digits}-{id}.html", "/detail-17-6918.html"), Some(Some("6918")));
+        assert_eq!(id("/detail-{digits}-{id}.html", "/detail-x-6918.html"), None);
+        let both = Caught { id: Some("9"), shop: Some("0070") };
+        assert_eq!(matches("/{shop}/{id}.html", "/0070/9.html"), Some(both));
+        assert_eq!(matches("/{shop}/{id}.html", "/a/9.html"), None);
     }
 
     #[test]
     fn names_are_compared_as_a_server_would_read_them() {
-        assert!(is_any("%69d", &["id"]));
-        assert!(is_any("%69%64", &["id"]));
-        assert!(!is_any("%6", &["id"]));
-        assert!(!is_any("ID", &["id"]));
-        assert_eq!(agreed("id=7&%69d=8", &["id"]), None);
-        assert_eq!(agreed("id=&itemId=8&id=8", &["id", "itemId"]), Some("8"));
+        let id: &[Box<str>] = &["id".into()];
+        assert!(is_any("%69d", id));
+        assert!(is_any("%69%64", id));
+        assert!(!is_any("%6", id));
+        assert!(!is_any("ID", id));
+        assert_eq!(agreed("id=7&%69d=8", id), None);
+        assert_eq!(agreed("id=&itemId=8&id=8", &["id".into(), "itemId".into()]), Some("8"));
     }
 
     #[test]

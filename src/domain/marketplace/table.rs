@@ -1,81 +1,142 @@
-//! The form of a marketplace's data: its domains, its URL shapes, its affiliate tags and its noise.
+//! The form of a marketplace's data: its names, its domains, its URL shapes, its affiliate tags and its noise.
 //!
-//! A new marketplace is one more constant of type [`Marketplace`] in a file of its own, listed in [`ALL`]. Everything
-//! here is plain text and closed lists, so that the tables can move into files unchanged. Never holds a rule: the
-//! rules are in [`super::host`] (who is trusted) and [`super::shape`] (what a URL identifies).
+//! Plain structs, as files say them; whoever reads the files is elsewhere. Never holds a rule: what may be said is in
+//! [`super::check`], who is trusted in [`super::host`], what a URL identifies in [`super::shape`].
 
-use super::{jd, kuaishou, taobao, tmall, xiaohongshu};
-use crate::domain::vocabulary::{LinkKind, MarketplaceId, ShopType};
+use std::sync::Arc;
 
-/// Every marketplace a click may land on.
-pub(super) const ALL: [&Marketplace; 5] =
-    [&taobao::MARKETPLACE, &tmall::MARKETPLACE, &jd::MARKETPLACE, &kuaishou::MARKETPLACE, &xiaohongshu::MARKETPLACE];
+use super::app::App;
+use crate::domain::vocabulary::{LinkKind, ShopType, closed_list};
 
 /// One marketplace.
-pub(super) struct Marketplace {
-    /// Its id in the vocabulary.
-    pub id: MarketplaceId,
+///
+/// An empty text in it is one that could not be read: its reader has complained already, so [`super::check`] does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Marketplace {
+    /// Its name in the vocabulary.
+    pub id: Box<str>,
+    /// Its names for people.
+    pub names: Names,
     /// Who shares its number space: the first part of a product key.
-    pub family: &'static str,
-    /// Its domains; every host below one is trusted.
-    pub domains: &'static [&'static str],
+    pub family: Box<str>,
+    /// Its domains; every host below one is trusted. Without any, no link of it is taken.
+    pub domains: Vec<Box<str>>,
     /// What its hosts suggest of the shop. A hint only.
     pub shop_hint: ShopType,
     /// Host labels which look like a shop's name and are not.
-    pub services: &'static [&'static str],
+    pub services: Vec<Box<str>>,
+    /// Whether the same item number of two shops is two offers, so that a key needs both.
+    pub items_per_shop: bool,
     /// Its URL shapes; the first that fits decides.
-    pub shapes: &'static [Shape],
+    pub shapes: Vec<Shape>,
     /// Query names that name a variant of an item.
-    pub variant: &'static [&'static str],
-    /// Lists of query names that never tell two products apart. They are dropped from keys, never from a destination.
-    pub noise: &'static [&'static [&'static str]],
+    pub variant: Vec<Box<str>>,
+    /// Query names that never tell two products apart, where a `*` at the end stands for any ending. They are dropped
+    /// from keys, never from a destination.
+    pub noise: Vec<Box<str>>,
+    /// How it is opened otherwise than by a plain redirect.
+    pub app: App,
+}
+
+/// What people call a marketplace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Names {
+    /// In Chinese.
+    pub zh: Arc<str>,
+    /// In English.
+    pub en: Arc<str>,
 }
 
 /// One family of URLs that mean the same sort of thing.
 ///
-/// In `hosts` and `paths`, `{id}` stands for a run of `[A-Za-z0-9_-]` and `*` for anything.
-pub(super) struct Shape {
-    /// Patterns of the host.
-    pub hosts: &'static [&'static str],
-    /// Patterns of the path.
-    pub paths: &'static [&'static str],
-    /// Query names that hold the id; empty when it stands at `{id}`.
-    pub query: &'static [&'static str],
-    /// What the id is. A URL whose id does not have that form does not fit.
-    pub id: Id,
+/// In `hosts` and `paths`, `{id}` stands for a run of `[A-Za-z0-9_-]`, `{shop}` for a run of digits that names the shop,
+/// `{digits}` for one that names nothing, and `*` for anything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shape {
     /// What such a URL leads to.
     pub kind: LinkKind,
+    /// Patterns of the host.
+    pub hosts: Vec<Box<str>>,
+    /// Patterns of the path.
+    pub paths: Vec<Box<str>>,
+    /// Query names that hold the id; empty when it stands at `{id}`.
+    pub query: Vec<Box<str>>,
+    /// What the id is. A URL whose id does not have that form does not fit.
+    pub id: Id,
     /// Any of these makes it an alliance link.
-    pub tags: &'static [Tag],
+    pub tags: Vec<Tag>,
 }
 
-/// What an id is, hence its form and where it is kept.
+/// The id in a URL: what it names, and its form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Id {
-    /// There is none.
-    Nothing,
-    /// Present and not empty, kept nowhere (an encrypted parameter).
-    Opaque,
-    /// A code of 5 to 64 of `[A-Za-z0-9_-]`, kept nowhere (a short link, a campaign).
-    Code,
-    /// An item number of 6 to 15 digits.
-    ItemNumber,
-    /// A stock-keeping number of 5 to 15 digits.
-    Sku,
-    /// An item as alliances name it: 5 to 64 of `[A-Za-z0-9_-]`.
-    AllianceItem,
-    /// A shop's number.
-    ShopNumber,
-    /// A shop's host label.
-    ShopName,
-    /// A seller's number, which is another number than its shop's.
-    SellerNumber,
+pub struct Id {
+    /// What it names.
+    pub names: Named,
+    /// Its form.
+    pub form: Form,
+    /// Its fewest characters.
+    pub min: u8,
+    /// Its most characters.
+    pub max: u8,
+}
+
+impl Id {
+    /// No id at all.
+    pub const NONE: Id = Id { names: Named::Nothing, form: Form::None, min: 0, max: 0 };
+}
+
+closed_list! {
+    /// What an id names, hence where it is kept.
+    Named {
+        /// Nothing that is kept: a short link's code, an encrypted parameter.
+        Nothing = "nothing",
+        /// An item.
+        Item = "item",
+        /// A shop.
+        Shop = "shop",
+        /// A seller, whose number is another than its shop's.
+        Seller = "seller",
+    }
+}
+
+closed_list! {
+    /// The form of an id.
+    Form {
+        /// There is none.
+        None = "none",
+        /// Digits, the first not 0.
+        Number = "number",
+        /// Of `[A-Za-z0-9_-]`.
+        Code = "code",
+        /// A code that is none of the marketplace's services: a shop's host label.
+        Label = "label",
+        /// Anything but nothing, read by nobody here: an encrypted parameter. Kept nowhere.
+        Opaque = "opaque",
+    }
 }
 
 /// A mark that commission travels in a URL.
-pub(super) enum Tag {
-    /// The parameter is there and not empty.
-    Present(&'static str),
-    /// The parameter's value starts with this text and then a digit.
-    Numbered(&'static str, &'static str),
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tag {
+    /// `name`: the parameter is there and not empty.
+    Present(Box<str>),
+    /// `name=start`: the parameter's value starts with this text and then a digit.
+    Numbered(Box<str>, Box<str>),
+}
+
+impl Tag {
+    /// A tag as files write it: `name`, or `name=start`.
+    pub fn read(text: &str) -> Tag {
+        match text.split_once('=') {
+            None => Tag::Present(text.into()),
+            Some((name, start)) => Tag::Numbered(name.into(), start.into()),
+        }
+    }
+
+    /// The parameter it looks at.
+    pub fn name(&self) -> &str {
+        match self {
+            Tag::Present(name) | Tag::Numbered(name, _) => name,
+        }
+    }
 }

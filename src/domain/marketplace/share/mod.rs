@@ -1,6 +1,6 @@
 //! Finds the one link in a pasted share text: words, emoji, brackets, codes and line breaks around it make no difference.
 //! Never takes a code for a link or an id, never resolves one, and trusts nothing by itself: whatever is found goes
-//! through [`recognise`] like a link pasted alone.
+//! through [`Marketplaces::recognise`] like a link pasted alone.
 //!
 //! A link runs from `http://` or `https://` to the first character that is not visible ASCII, without the punctuation
 //! and the code that writers glue behind it. Where the words could be read as more of the link, in the host above all,
@@ -13,86 +13,90 @@ pub use code::CodeKind;
 pub use fault::ShareFault;
 
 use super::fault::UrlFault;
-use super::{LONGEST, Landing, recognise};
+use super::markets::Marketplaces;
+use super::{LONGEST, Landing};
 
 /// The longest text with words around its link, in bytes.
 pub const LONGEST_TEXT: usize = 4_096;
 
-/// What a pasted text leads to, be it a link alone or a whole share text that holds one.
-///
-/// Links of other hosts beside it are passed over; the same link twice is one.
-///
-/// # Errors
-/// [`ShareFault`]: no link, two different ones, a code without a link, or what is wrong with the link.
-///
-/// ```
-/// use hopgate::domain::marketplace::recognise_text;
-///
-/// let text = "【淘宝】https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s CZ0001 「外套」点击链接直接打开";
-/// let landing = recognise_text(text).unwrap();
-/// assert_eq!(landing.destination.as_str(), "https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s");
-/// assert_eq!(recognise_text("￥AbCdEf12345￥").unwrap_err().code(), "unidentifiable_code");
-/// ```
-pub fn recognise_text(text: &str) -> Result<Landing, ShareFault> {
-    // By length alone, so that megabytes cost nothing.
-    if text.len() > LONGEST {
-        return Err(UrlFault::TooLong.into());
-    }
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(UrlFault::Empty.into());
-    }
-    if is_alone(text) {
-        return Ok(recognise(text)?);
-    }
-    if text.len() > LONGEST_TEXT {
-        return Err(ShareFault::TooLong);
-    }
-    let (mut found, mut foreign, mut code, mut scheme) = (None::<Landing>, None, None, false);
-    let pieces = Pieces { text, from: 0 };
-    for piece in pieces {
-        let address = match piece {
-            Piece::OtherScheme => {
-                scheme = true;
+impl Marketplaces {
+    /// What a pasted text leads to, be it a link alone or a whole share text that holds one.
+    ///
+    /// Links of other hosts beside it are passed over; the same link twice is one.
+    ///
+    /// # Errors
+    /// [`ShareFault`]: no link, two different ones, a code without a link, or what is wrong with the link.
+    ///
+    /// ```
+    /// use hopgate::domain::vocabulary::Vocabulary;
+    ///
+    /// let words = Vocabulary::default();
+    /// let text = "【淘宝】https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s CZ0001 「外套」点击链接直接打开";
+    /// let landing = words.markets().recognise_text(text).unwrap();
+    /// assert_eq!(landing.destination.as_str(), "https://e.tb.cn/h.SQ6rjlgiow5ob5s?tk=MJN9f2bd29s");
+    /// assert_eq!(words.markets().recognise_text("￥AbCdEf12345￥").unwrap_err().code(), "unidentifiable_code");
+    /// ```
+    pub fn recognise_text(&self, text: &str) -> Result<Landing, ShareFault> {
+        // By length alone, so that megabytes cost nothing.
+        if text.len() > LONGEST {
+            return Err(UrlFault::TooLong.into());
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(UrlFault::Empty.into());
+        }
+        if is_alone(text) {
+            return Ok(self.recognise(text)?);
+        }
+        if text.len() > LONGEST_TEXT {
+            return Err(ShareFault::TooLong);
+        }
+        let (mut found, mut foreign, mut code, mut scheme) = (None::<Landing>, None, None, false);
+        let pieces = Pieces { text, from: 0 };
+        for piece in pieces {
+            let address = match piece {
+                Piece::OtherScheme => {
+                    scheme = true;
+                    continue;
+                }
+                Piece::Address(address) => address?,
+            };
+            // What stands in place of a host in JD's `http://<code>#<code>`.
+            let host = address.split_once("://").map_or("", |(_, rest)| up_to(rest, &['/', '?', '#']));
+            if code::is_strict_token(host) {
+                code = Some(CodeKind::Jd);
                 continue;
             }
-            Piece::Address(address) => address?,
-        };
-        // What stands in place of a host in JD's `http://<code>#<code>`.
-        let host = address.split_once("://").map_or("", |(_, rest)| up_to(rest, &['/', '?', '#']));
-        if code::is_strict_token(host) {
-            code = Some(CodeKind::Jd);
-            continue;
+            match self.recognise(&address) {
+                Ok(landing) => match &found {
+                    None => found = Some(landing),
+                    Some(known) if known.destination == landing.destination => {}
+                    Some(known) => {
+                        return Err(ShareFault::several(known.destination.as_str(), landing.destination.as_str()));
+                    }
+                },
+                Err(fault @ UrlFault::HostNotAllowed(_)) => foreign = foreign.or(Some(fault)),
+                Err(fault) => return Err(fault.into()),
+            }
         }
-        match recognise(&address) {
-            Ok(landing) => match &found {
-                None => found = Some(landing),
-                Some(known) if known.destination == landing.destination => {}
-                Some(known) => {
-                    return Err(ShareFault::several(known.destination.as_str(), landing.destination.as_str()));
-                }
-            },
-            Err(fault @ UrlFault::HostNotAllowed(_)) => foreign = foreign.or(Some(fault)),
-            Err(fault) => return Err(fault.into()),
+        if let Some(landing) = found {
+            return Ok(landing);
         }
+        if let Some(fault) = foreign {
+            return Err(fault.into());
+        }
+        if let Some(kind) = code.or_else(|| code::code_in(text)) {
+            return Err(ShareFault::UnidentifiableCode(kind));
+        }
+        if scheme {
+            return Err(UrlFault::Scheme.into());
+        }
+        if text.chars().all(|c| c.is_ascii_graphic()) {
+            // One word: what it lacks as an address is the better answer.
+            return self.recognise(text).map_err(ShareFault::from);
+        }
+        Err(ShareFault::NoUrl)
     }
-    if let Some(landing) = found {
-        return Ok(landing);
-    }
-    if let Some(fault) = foreign {
-        return Err(fault.into());
-    }
-    if let Some(kind) = code.or_else(|| code::code_in(text)) {
-        return Err(ShareFault::UnidentifiableCode(kind));
-    }
-    if scheme {
-        return Err(UrlFault::Scheme.into());
-    }
-    if text.chars().all(|c| c.is_ascii_graphic()) {
-        // One word: what it lacks as an address is the better answer.
-        return recognise(text).map_err(ShareFault::from);
-    }
-    Err(ShareFault::NoUrl)
 }
 
 /// Whether a text is an address and nothing else, to be read as strictly as one. A line break in it is a fault then, not
