@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from chromium import Failed
-from looks import LANGUAGES, complaints, look
+from looks import LANGUAGES, PHONE, complaints, look
 
 JD = "https://item.jd.com/100012043978.html"
 SHARED = f"【京东】{JD} MF3390 「小米手环 & <b>腕带</b>」\n点击链接直接打开"
@@ -153,12 +153,12 @@ def pages(world):
         world.fault("log-in", f"the session's cookie is open: {session}")
     page.close()
     look(world, "log-in", control + "/")
-    look(world, "log-in refused", control + "/", 403, prepare=wrong_key)
+    look(world, "log-in refused", control + "/", 403, prepare=wrong_key, sizes=PHONE)
     look(world, "creator page", control + "/", prepare=logged_in)
-    look(world, "creator page without script", control + "/", prepare=logged_in, script=False)
-    look(world, "link made for one spot", control + "/", prepare=made(SHARED, platform="kuaishou", surface="live_cart"))
+    look(world, "creator page without script", control + "/", prepare=logged_in, script=False, sizes=PHONE)
+    look(world, "link made for one spot", control + "/", prepare=made(SHARED, platform="kuaishou", surface="live_cart"), sizes=PHONE)
     look(world, "link made for any spot", control + "/", prepare=made(SHARED))
-    look(world, "link refused where it is", control + "/", prepare=made(SHARED, platform="bilibili", surface="other"))
+    look(world, "link refused where it is", control + "/", prepare=made(SHARED, platform="bilibili", surface="other"), sizes=PHONE)
     look(world, "faults", control + "/", 422, prepare=made("https://evil.example/" + "x" * 300, slug="a b", category="c d"))
-    look(world, "code alone", control + "/", 422, prepare=made("￥3DIFi3EsIAhRkW￥"))
-    look(world, "no such link", control + "/?code=nothing-here", 404, prepare=lost)
+    look(world, "code alone", control + "/", 422, prepare=made("￥3DIFi3EsIAhRkW￥"), sizes=PHONE)
+    look(world, "no such link", control + "/?code=nothing-here", 404, prepare=lost, sizes=PHONE)

@@ -7,6 +7,7 @@ from chromium import Failed
 
 SCRIPT = (pathlib.Path(__file__).parent / "looks.js").read_text(encoding="utf-8")
 SIZES = ((360, 640), (1280, 800))
+PHONE = SIZES[:1]
 LANGUAGES = (("zh-CN", "zh-CN,zh;q=0.9"), ("en", "en-US,en;q=0.9"))
 
 
@@ -36,21 +37,21 @@ def complaints(page, origin):
     return found
 
 
-def look(world, name, url, status=200, agent=None, prepare=None, holds=None, script=True):
+def look(world, name, url, status=200, agent=None, prepare=None, holds=None, script=True, sizes=SIZES):
     """Looks at one page in every way; reports faults with a picture. `prepare(page)` goes to a page that no address leads to;
-    `holds(page, language)` gives further faults."""
+    `holds(page, language)` gives further faults; `sizes` are fewer where only the words differ from a page already seen."""
     told = {}
 
     def fault(what, where, page):
         if what not in told:
-            told[what] = ([], world.picture(page, f"fault {name} {where}"))
+            told[what] = ([], world.picture(page, f"fault {name} {where}") if world.is_new(what) else None)
         told[what][0].append(where)
 
     page = world.browser.page(script=script)
     for language, accept in LANGUAGES:
         try:
             page.speaks(accept, agent)
-            page.size(*SIZES[0])
+            page.size(*sizes[0])
             page.go(url)
             if prepare:
                 prepare(page)
@@ -58,7 +59,7 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
             if got["status"] != status:
                 fault(f"status {got['status']}, not {status}", language, page)
                 continue
-            for width, height in SIZES:
+            for width, height in sizes:
                 page.size(width, height)
                 for dark in (False, True):
                     page.scheme(dark)
@@ -78,5 +79,5 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
             fault(str(failed), language, page)
     page.close()
     for what, (where, picture) in told.items():
-        where = "everywhere" if len(where) == len(LANGUAGES) * len(SIZES) * 2 else ", ".join(where)
+        where = "everywhere" if len(where) == len(LANGUAGES) * len(sizes) * 2 else ", ".join(where)
         world.fault(name, f"{what} [{where}]", picture)

@@ -2,7 +2,7 @@
 
 import urllib.parse
 
-from looks import look
+from looks import PHONE, SIZES, look
 
 JD = "https://item.jd.com/100012043978.html"
 LONG = "https://s.click.taobao.com/t?e=" + urllib.parse.quote("m=2&s=" + "a1B2c3D4" * 40, safe="")
@@ -30,8 +30,9 @@ def check(world):
     agent = world.agents["browser", "ios"]
     for slug, status in (("preview-yes", 200), ("preview-no", 200), ("preview-free", 200), ("preview-many", 200),
                          ("preview-off", 410), ("preview-nothing", 404)):
-        look(world, slug, world.click_url(f"{slug}+"), status, agent, holds=leads_nowhere_else)
-    look(world, "preview without script", world.click_url("preview-free+"), 200, agent, script=False)
+        look(world, slug, world.click_url(f"{slug}+"), status, agent, holds=leads_nowhere_else,
+             sizes=SIZES if slug == "preview-many" else PHONE)
+    look(world, "preview without script", world.click_url("preview-free+"), 200, agent, script=False, sizes=PHONE)
     if any(hop["code"].startswith("preview") for hop in world.gateway.hops()):
         world.fault("preview", "a look at a preview was recorded as a click")
 

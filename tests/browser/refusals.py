@@ -1,6 +1,6 @@
 """The pages of visitors whose click does not end at a shop: every reason a policy gives, no such link, over, too busy."""
 
-from looks import look
+from looks import PHONE, SIZES, look
 from world import Gateway
 
 JD = "https://item.jd.com/100012043978.html"
@@ -72,14 +72,15 @@ def check(world):
         if f'"reason":"{reason}"' not in answer[2].replace(" ", ""):
             world.fault(slug, f"the reason is not {reason}: {answer[2]}")
         app = placement.partition("/")[0]
-        look(world, f"refused {reason} {slug}", world.click_url(slug), 403, world.agents[app, "android"], holds=holds_words)
+        sizes = SIZES if slug in ("later", "all-fell") else PHONE
+        look(world, f"refused {reason} {slug}", world.click_url(slug), 403, world.agents[app, "android"], holds=holds_words, sizes=sizes)
     look(world, "unknown", world.click_url("nothing-here"), 404)
-    look(world, "front page of the click listener", world.click_url(""), 404)
+    look(world, "front page of the click listener", world.click_url(""), 404, sizes=PHONE)
     look(world, "disabled", world.click_url("disabled"), 410)
     world.wait_for_soon()
-    look(world, "expired", world.click_url("expired"), 410)
+    look(world, "expired", world.click_url("expired"), 410, sizes=PHONE)
     look(world, "busy", f"{world.busy.url['click']}/busy", 503)
-    look(world, "refused without script", world.click_url("all-fell"), 403, script=False)
+    look(world, "refused without script", world.click_url("all-fell"), 403, script=False, sizes=PHONE)
 
 
 def holds_words(page, language):
