@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hopgate::config::marketplaces::shipped;
+use hopgate::config::marketplaces;
 use hopgate::control::keys::Role;
 use hopgate::domain::alternates::Alternate;
 use hopgate::domain::code::Code;
@@ -250,7 +250,7 @@ fn agreement(dice: &mut Dice, number: usize) -> Agreement {
 }
 
 fn alternate(dice: &mut Dice) -> Alternate {
-    let landing = shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap();
+    let landing = marketplaces::shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap();
     let category = CATEGORIES.get(dice.roll(3) as usize).map(|name| (*name).into());
     Alternate { landing, shop_type: ShopType::Unknown, category }
 }
@@ -260,7 +260,7 @@ fn link(dice: &mut Dice, number: usize) -> Link {
         |dice: &mut Dice, names: &[&str]| names.get(dice.roll(names.len() as u64 + 1) as usize).map(|n| (*n).into());
     Link {
         code: Code::parse(&format!("link{number:05}")).unwrap(),
-        landing: shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap(),
+        landing: marketplaces::shipped().markets().recognise([JD, TMALL][dice.roll(2) as usize]).unwrap(),
         alternates: (0..dice.roll(3)).map(|_| alternate(dice)).collect(),
         shop_type: ShopType::Unknown,
         category: pick(dice, &CATEGORIES),

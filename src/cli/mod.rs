@@ -177,7 +177,9 @@ fn check(config: &Config) -> Result<(), CliError> {
     faults.extend(check_webhooks(&settings)?);
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
-        say!("ok: {agreements} agreements, {} certificates{warned}", settings.certificates.len());
+        let marketplaces = settings.words.markets().all().count();
+        let certificates = settings.certificates.len();
+        say!("ok: {agreements} agreements, {marketplaces} marketplaces, {certificates} certificates{warned}");
         Ok(())
     } else {
         Err(CliError::Config(faults))

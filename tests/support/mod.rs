@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use hopgate::app::App;
 use hopgate::catalog::{Created, NewLink};
 use hopgate::clock::Clock;
-use hopgate::config::marketplaces::shipped;
 use hopgate::config::settings::Settings;
 use hopgate::domain::code::Code;
 use hopgate::domain::link::Placement;
@@ -92,7 +91,7 @@ impl Gateway {
         let (platform, surface) = placement.split_once('/').unwrap_or(("", ""));
         let mut link = NewLink {
             slug: None,
-            landing: shipped().markets().recognise(url).unwrap(),
+            landing: gateway.words.markets().recognise(url).unwrap(),
             alternates: Vec::new(),
             shop_type: ShopType::parse(shop_type).unwrap(),
             category: None,

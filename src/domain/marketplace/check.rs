@@ -336,7 +336,8 @@ fn app(app: &App, domains: &[Box<str>], faults: &mut Faults<'_>) {
         let own = app.schemes.iter().any(|scheme| {
             !scheme.is_empty() && open.prefix.strip_prefix(&**scheme).is_some_and(|rest| rest.starts_with("://"))
         });
-        if !open.prefix.is_empty() && !(own && is_plain(&open.prefix)) {
+        let sound = open.prefix.is_empty() || (own && is_plain(&open.prefix));
+        if !sound {
             faults.add("app.open.prefix", "does not begin with one of `schemes` and `://`, in plain visible ASCII");
         }
         value("app.open.value", open, &["url", "item"], &["url"], faults);

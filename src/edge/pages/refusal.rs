@@ -20,7 +20,7 @@ pub struct Words {
 
 /// What to tell a visitor whose click the policy refused.
 pub fn refusal(refused: &Refused, language: Language) -> Words {
-    let shop = marketplace(&refused.marketplace, language);
+    let shop = marketplace(&refused.marketplace_names, language);
     let here = platform(&refused.platform, language);
     let zh = language == Language::Zh;
     let why = match (refused.reason, refused.opens_at, refused.ended_at) {
@@ -40,7 +40,7 @@ pub fn refusal(refused: &Refused, language: Language) -> Words {
         (reason, _, _) => format!("Opening {shop} from {here}: {}.", because(reason, language)),
     };
     let also = refused.also_tried.iter().map(|tried| {
-        let (shop, because) = (marketplace(&tried.marketplace, language), because(tried.reason, language));
+        let (shop, because) = (marketplace(&tried.marketplace_names, language), because(tried.reason, language));
         if zh { format!("{shop}（{because}）") } else { format!("{shop} ({because})") }
     });
     let also = also.collect::<Vec<_>>().join(language.pick("、", ", "));
@@ -110,6 +110,7 @@ pub fn html(words: &Words, hop_id: Option<&str>, language: Language) -> String {
 mod tests {
     use super::*;
     use crate::click::AlsoTried;
+    use crate::config::marketplaces::shipped;
 
     #[test]
     fn a_refusal_says_why_and_what_still_works() {
@@ -117,6 +118,7 @@ mod tests {
             reason: Reason::WindowEnded,
             platform: "kuaishou".into(),
             marketplace: "jd".into(),
+            marketplace_names: shipped().people_call("jd"),
             agreement: None,
             opens_at: None,
             ended_at: Some("2022-12-01".parse().unwrap()),
@@ -130,7 +132,12 @@ mod tests {
         assert!(refusal(&refused, Language::En).why.contains("ended on 2022-12-01 00:00 (Beijing time)"));
         assert!(!page.contains("也试过"));
 
-        let other = |marketplace: &str, reason| AlsoTried { alternate: 1, marketplace: marketplace.into(), reason };
+        let other = |marketplace: &str, reason| AlsoTried {
+            alternate: 1,
+            marketplace: marketplace.into(),
+            marketplace_names: shipped().people_call(marketplace),
+            reason,
+        };
         let also_tried = vec![other("tmall", Reason::ShopTypeNotCovered), other("youzan", Reason::NoAgreement)];
         let refused = Refused { also_tried, ..refused };
         let page = html(&refusal(&refused, Language::Zh), None, Language::Zh);

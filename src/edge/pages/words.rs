@@ -1,27 +1,16 @@
 //! The words pages share: names of marketplaces and platforms, reasons as parts of a sentence, dates as people read them.
 
 use super::Language;
+use crate::domain::marketplace::table::Names;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 
-/// A marketplace's name for people.
-pub fn marketplace(id: &str, language: Language) -> String {
-    let known = match id {
-        "taobao" => ("淘宝", "Taobao"),
-        "tmall" => ("天猫", "Tmall"),
-        "jd" => ("京东", "JD"),
-        "pinduoduo" => ("拼多多", "Pinduoduo"),
-        "vipshop" => ("唯品会", "Vipshop"),
-        "suning" => ("苏宁", "Suning"),
-        "youzan" => ("有赞", "Youzan"),
-        "weimob" => ("微盟", "Weimob"),
-        "mokuai" => ("魔筷", "Mokuai"),
-        "meituan" => ("美团", "Meituan"),
-        "xiaohongshu" => ("小红书", "Xiaohongshu"),
-        "kuaishou" => ("快手小店", "Kuaishou shops"),
-        _ => return id.to_owned(),
-    };
-    language.pick(known.0, known.1).to_owned()
+/// A marketplace's name for people; its file says it.
+pub fn marketplace(names: &Names, language: Language) -> &str {
+    match language {
+        Language::Zh => &names.zh,
+        Language::En => &names.en,
+    }
 }
 
 /// A platform's name for people; `here` for one that is not known.
