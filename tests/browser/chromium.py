@@ -167,6 +167,13 @@ class Page:
         agent = agent or self.browser.agent
         self.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
 
+    def slows(self, times):
+        """The clock of its pages goes slower: what they wait for has more time, as it would have on a faster machine."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=f"""(() => {{
+            const later = setTimeout, now = performance.now.bind(performance);
+            window.setTimeout = (what, after, ...more) => later(what, after * {times}, ...more);
+            performance.now = () => now() / {times}; }})()""")
+
     def size(self, width, height):
         """The size of the window; narrow ones are phones."""
         phone = width < 800
@@ -186,14 +193,20 @@ class Page:
         """The parameters of every event of one name so far."""
         return [event["params"] for event in list(self.events) if event["method"] == method]
 
-    def go(self, url, wait="load", timeout=20):
+    def go(self, url, timeout=30):
         """Goes to `url` and waits until it is there."""
         self.events.clear()
         answer = self.browser.call("Page.navigate", session=self.session, timeout=timeout, url=url)
         if answer.get("errorText"):
             raise Failed(f"{url}: {answer['errorText']}")
-        event = {"load": "Page.loadEventFired", "content": "Page.domContentEventFired"}[wait]
-        self.browser.until(f"{url} loads", lambda: self.seen(event), timeout)
+        # The load of the page before may be told late.
+        def loaded():
+            names = [event["method"] for event in self.events]
+            here = [at for at, event in enumerate(self.events) if event["method"] == "Page.frameNavigated"
+                    and event["params"]["frame"]["loaderId"] == answer.get("loaderId")]
+            return here and "Page.loadEventFired" in names[here[0]:]
+
+        self.browser.until(f"{url} loads", loaded, timeout)
 
     def run(self, script, **options):
         """The value of a script's expression in the page."""

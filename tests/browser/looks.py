@@ -17,13 +17,16 @@ def complaints(page, origin):
     document = page.url()
     for request in page.seen("Network.requestWillBeSent"):
         url = request["request"]["url"]
-        if not url.startswith((origin, "data:", "about:")):
+        # A scheme of an app is no request to anybody.
+        if url.startswith(("http", "ws")) and not url.startswith(origin + "/"):
             found.append(f"asks somebody else: {url}")
     for entry in page.seen("Log.entryAdded"):
         entry = entry["entry"]
         # A page that is itself a refusal is an answer of 403, which Chromium logs of the document.
         own = entry["source"] == "network" and entry.get("url") == document
-        if entry["level"] in ("error", "warning") and not own:
+        # A browser lets a site open an app once without a tap; whether this page may, its other looks have used up.
+        once = entry["text"].startswith("Not allowed to launch")
+        if entry["level"] in ("error", "warning") and not own and not once:
             found.append(f"browser says: {entry['text']} {entry.get('url', '')}")
     for call in page.seen("Runtime.consoleAPICalled"):
         if call["type"] in ("error", "warning", "assert"):

@@ -28,13 +28,15 @@ class CannotTry(Exception):
 
 
 def agents():
-    """A real User-Agent of every host app and system: {(app, os): text}, the first of each in the corpus."""
+    """A real User-Agent of every host app and system: {(app, os): text}, the first person's of each in the corpus. Browsers
+    that follow `intent:` are an app of their own, `chromium`, as they are in the matrix of landings."""
     found = {}
     for line in (REPOSITORY / "tests/data/user_agents.tsv").read_text(encoding="utf-8").splitlines():
-        fields = line.split("\t")
-        if line.startswith("#") or len(fields) < 4:
+        if line.startswith("#") or not line:
             continue
-        found.setdefault((fields[1], fields[2]), fields[0])
+        agent, app, system, flags = line.split("\t")[:4]
+        if flags in ("no", "-", "c", "m"):
+            found.setdefault(("chromium" if flags == "c" else app, system), agent)
     return found
 
 
