@@ -9,10 +9,10 @@
 //! main, cli
 //! app
 //! edge, control
-//! notify
+//! notify, resolve
 //! click, audit, report
 //! catalog, policies, journal
-//! telemetry, config, clock, sqlite
+//! telemetry, config, clock, sqlite, outbound, wording
 //! domain
 //! ```
 
@@ -28,7 +28,10 @@ pub mod domain;
 pub mod edge;
 pub mod journal;
 pub mod notify;
+pub mod outbound;
 pub mod policies;
 pub mod report;
+pub mod resolve;
 pub mod sqlite;
 pub mod telemetry;
+pub mod wording;

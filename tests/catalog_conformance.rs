@@ -28,6 +28,7 @@ async fn links_conform(make: impl Fn() -> Store) {
     one_of_two_gets_the_slug(make()).await;
     stale_updates_change_nothing(make()).await;
     lists_filter_and_pages_hold_still(make()).await;
+    the_latest_come_first(make()).await;
     the_feed_is_ordered_and_complete(make()).await;
     mixed_writes_at_once(make()).await;
 }
@@ -69,6 +70,7 @@ fn full() -> Link {
     link.alternates =
         vec![alternate("https://detail.tmall.com/item.htm?id=610947572360&skuId=4344210834141"), alternate(JD)];
     link.alternates[0].category = Some("美妆/\"口红\"".into());
+    link.share_code = Some("8.0:/￥AbCdEf12345￥ 淘宝'\n🧣".into());
     link
 }
 
@@ -231,6 +233,25 @@ async fn lists_filter_and_pages_hold_still(store: Store) {
         seen.retain(|code| links.iter().any(|link| link.code == *code));
         assert_eq!(seen, expected);
     }
+}
+
+async fn the_latest_come_first(store: Store) {
+    let of = |i: u64, creator: &str| Link { creator: Some(creator.into()), tags: vec!["t".into()], ..link(i) };
+    store.insert((0..20).map(|i| of(i, if i % 2 == 0 { "even" } else { "odd" })).collect()).await.unwrap();
+    let change = LinkChange { state: Some(LinkState::Disabled), ..LinkChange::default() };
+    store.update(code(2).as_str(), None, change).await.unwrap();
+    let query = LinkQuery { creator: Some("even".into()), ..LinkQuery::default() };
+    let codes = |page: hopgate::catalog::store::Page| {
+        assert_eq!(page.next, None);
+        page.links.into_iter().map(|link| link.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(store.latest(&query, 3).await.unwrap()), [code(2), code(18), code(16)]);
+    let all = LinkQuery::default();
+    assert_eq!(codes(store.latest(&all, 2).await.unwrap()), [code(2), code(19)]);
+    let tagged = LinkQuery { tag: Some("t".into()), state: Some(LinkState::Active), ..LinkQuery::default() };
+    assert_eq!(codes(store.latest(&tagged, 1).await.unwrap()), [code(19)]);
+    let nobody = LinkQuery { creator: Some("nobody".into()), ..LinkQuery::default() };
+    assert!(codes(store.latest(&nobody, 5).await.unwrap()).is_empty());
 }
 
 async fn the_feed_is_ordered_and_complete(store: Store) {

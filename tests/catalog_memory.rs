@@ -70,6 +70,10 @@ impl LinkStore for Held {
         self.inner.list(query, after, limit).await
     }
 
+    async fn latest(&self, query: &LinkQuery, limit: usize) -> Result<Page, StoreError> {
+        self.inner.latest(query, limit).await
+    }
+
     async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError> {
         if self.failing.swap(false, Ordering::SeqCst) {
             return Err(StoreError::Unavailable { what: "pulled the plug".into() });

@@ -53,6 +53,7 @@ pub fn link(i: u64) -> Link {
         facts: Vec::new(),
         tags: Vec::new(),
         expires_at: None,
+        share_code: None,
         state: LinkState::Active,
         created_at: Timestamp::from_millis(1_669_823_999_999),
         revision: 0,
@@ -78,6 +79,7 @@ pub fn new_link(slug: Option<&str>) -> NewLink {
         facts: link.facts,
         tags: link.tags,
         expires_at: link.expires_at,
+        share_code: link.share_code,
         created_at: link.created_at,
     }
 }

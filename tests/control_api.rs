@@ -185,12 +185,13 @@ async fn a_share_text_becomes_its_link_and_a_code_alone_is_told_from_one() {
 
     for (code, named) in [("￥AbCdEf12345￥ 打开手机淘宝", "淘口令"), ("￥AbCdEf12345678%", "京口令")] {
         for (path, body) in [
-            ("/v1/links", json!({"url": code})),
+            ("/v1/links", json!({"url": URL, "alternates": [code]})),
             ("/v1/decide", json!({"url": code, "platform": "kuaishou", "surface": "live_cart"})),
         ] {
+            let field = if path == "/v1/links" { "alternates[0].url" } else { "url" };
             let answer = running.admin("POST", path, &body).await;
             assert_eq!(answer.status, 422, "{}", answer.text);
-            assert_eq!(answer.faults(), [("url".to_owned(), "unidentifiable_code".to_owned())]);
+            assert_eq!(answer.faults(), [(field.to_owned(), "unidentifiable_code".to_owned())]);
             let problem = answer.json();
             assert_eq!(problem["type"], "urn:hopgate:problem:unidentifiable_code");
             assert_eq!(problem["title"], "口令无法识别商品 / Code not identifiable");
@@ -198,6 +199,63 @@ async fn a_share_text_becomes_its_link_and_a_code_alone_is_told_from_one() {
         }
     }
     assert_eq!(running.catalog.store().count().await.unwrap(), 1, "refused texts store nothing");
+}
+
+#[tokio::test]
+async fn a_code_alone_is_kept_as_a_text_to_copy() {
+    let running = Running::start().await;
+    let described = description(&running).await;
+    let code = "￥AbCdEf12345￥ 打开手机淘宝";
+    let ask = json!({"url": code, "platform": "kuaishou", "surface": "live_cart", "slug": "code-1"});
+    let made = running.admin("POST", "/v1/links", &ask).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    fits_answer(&described, "post", "/v1/links", &made);
+    let made = made.json();
+    assert_eq!((&made["identifiable"], &made["share_code"]), (&json!(false), &json!(code)));
+    assert_eq!(made["warnings"][0]["code"], "unidentifiable_code");
+    assert_eq!((&made["landing"]["link_kind"], &made["landing"]["item_id"]), (&json!("unknown"), &Value::Null));
+    assert_eq!(made["landing"]["url"], "https://www.taobao.com/");
+    let kept = running.admin("GET", "/v1/links/code-1", &Value::Null).await;
+    fits_answer(&described, "get", "/v1/links/{code}", &kept);
+    assert_eq!((&kept.json()["share_code"], &kept.json()["identifiable"]), (&json!(code), &json!(false)));
+    let in_memory = running.catalog.with("code-1", |link| link.share_code.to_owned());
+    assert_eq!(in_memory, hopgate::catalog::Lookup::Found(code.to_owned()));
+
+    let unclear = running.admin("POST", "/v1/links", &json!({"url": "￥AbCdEf123456￥"})).await;
+    assert_eq!(unclear.faults(), [("marketplace".to_owned(), "unidentifiable_code".to_owned())]);
+    assert_eq!(unclear.json()["title"], "口令无法识别商品 / Code not identifiable");
+    let stated = running.admin("POST", "/v1/links", &json!({"url": "￥AbCdEf123456￥", "marketplace": "jd"})).await;
+    assert_eq!((stated.status, &stated.json()["landing"]["marketplace"]), (201, &json!("jd")));
+}
+
+#[tokio::test]
+async fn a_union_short_link_is_warned_of_before_and_after_it_dies() {
+    let running = Running::start().await;
+    let described = description(&running).await;
+    let ask = json!({"url": "https://u.jd.com/AbCdEf", "slug": "union-1", "alternates": ["https://u.jd.com/GhIjKl"]});
+    let made = running.admin("POST", "/v1/links", &ask).await;
+    fits_answer(&described, "post", "/v1/links", &made);
+    let codes = |answer: &Value| -> Vec<String> {
+        answer["warnings"].as_array().unwrap().iter().map(|one| format!("{} {}", one["field"], one["code"])).collect()
+    };
+    let url = |code: &str| format!("\"url\" \"{code}\"");
+    let other = "\"alternates[0].url\" \"short_link_dies\"".to_owned();
+    let off = "\"alternates[0].url\" \"resolve_off\"".to_owned();
+    assert_eq!(codes(&made.json()), [url("resolve_off"), off, url("short_link_dies"), other.clone()]);
+    let dies = "2023-01-29T23:59:59.999+08:00";
+    assert_eq!(made.json()["warnings"][2]["at"], dies);
+    let read = async || running.admin("GET", "/v1/links/union-1", &Value::Null).await.json();
+    assert_eq!(read().await["short_link_dies_at"], dies);
+    running.clock.set(LAST.parse::<Timestamp>().unwrap().plus_micros(61 * 86_400_000_000));
+    assert_eq!(codes(&read().await), [url("short_link_expired"), other], "stored 61 days ago");
+    let sooner = json!({"expires_at": "2023-03-01"});
+    assert_eq!(running.admin("PATCH", "/v1/links/union-1", &sooner).await.json()["short_link_dies_at"], dies);
+    let own = json!({"url": "https://u.jd.com/AbCdEf", "slug": "union-2", "expires_at": "2023-03-01"});
+    assert_eq!(
+        codes(&running.admin("POST", "/v1/links", &own).await.json()),
+        [url("resolve_off")],
+        "it ends before that"
+    );
 }
 
 #[tokio::test]

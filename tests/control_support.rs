@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
+use hopgate::click::landings::Landings;
 use hopgate::clock::Clock;
 use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
@@ -111,9 +112,11 @@ impl Running {
             policies: Arc::clone(&policies),
             publisher,
             policy_store: Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
+            landings: Arc::new(Landings::shipped(&words).unwrap()),
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            resolver: None,
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),

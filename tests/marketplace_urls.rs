@@ -4,7 +4,7 @@
 
 mod marketplace_payloads;
 
-use hopgate::config::marketplaces::shipped;
+use hopgate::config::marketplaces::{SHIPPED, shipped};
 use hopgate::domain::marketplace::{Destination, UrlFault};
 use marketplace_payloads::{HARMLESS, REFUSED, sound};
 use proptest::prelude::*;
@@ -31,6 +31,14 @@ const GOOD: &[(&str, &str)] = &[
     ("https://u.jd.com/AbCdEf", "jd/page/u.jd.com/AbCdEf"),
     ("https://3.cn/36c-Q2K5?jkl=@NElVK5AACn@", "jd/page/3.cn/36c-Q2K5"),
 ];
+
+/// Every URL in the files that come with the product: examples, counter-examples, beginnings of addresses.
+fn in_files() -> Vec<&'static str> {
+    let texts = SHIPPED.iter().flat_map(|(_, text)| text.split(['"', '\'']));
+    let urls: Vec<&str> = texts.filter(|text| text.starts_with("https://")).collect();
+    assert!(urls.len() >= 100, "{}", urls.len());
+    urls
+}
 
 /// Bits that make parsers disagree.
 const SHARDS: &[&str] = &[
@@ -296,6 +304,14 @@ proptest! {
     #[test]
     fn changed_good_urls(start in select(GOOD), changes in prop::collection::vec(change(), 1..4)) {
         let text = changes.iter().fold(start.0.to_owned(), |text, change| apply(&text, change));
+        if let Ok(landing) = shipped().markets().recognise(&text) {
+            sound(&landing);
+        }
+    }
+
+    #[test]
+    fn changed_examples_of_every_file(start in select(in_files()), changes in prop::collection::vec(change(), 0..4)) {
+        let text = changes.iter().fold(start.to_owned(), |text, change| apply(&text, change));
         if let Ok(landing) = shipped().markets().recognise(&text) {
             sound(&landing);
         }

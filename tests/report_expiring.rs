@@ -272,6 +272,7 @@ fn link(dice: &mut Dice, number: usize) -> Link {
         facts: if dice.roll(2) == 0 { vec![Fact { name: "xingtu_order".into(), carried: true }] } else { Vec::new() },
         tags: Vec::new(),
         expires_at: (dice.roll(4) == 0).then(|| hour(5 + dice.roll(50))),
+        share_code: None,
         state: if dice.roll(10) == 0 { LinkState::Disabled } else { LinkState::Active },
         created_at: hour(0),
         revision: 1,
@@ -361,4 +362,53 @@ fn remembered_verdicts_agree_with_a_look_at_every_hour() {
         }
     }
     assert!(stopping > 200 && dead > 100, "{stopping} stopping and {dead} dead links are too few to mean anything");
+}
+
+#[test]
+fn a_short_link_that_dies_is_an_ending_of_its_own() {
+    let words = Arc::new(Vocabulary::default());
+    let mut dice = Dice(3);
+    let allow = |marketplace: MarketplaceId, until: Timestamp| Agreement {
+        id: format!("allow-{}", marketplace.0).into(),
+        platform: PlatformId(0),
+        marketplaces: vec![marketplace],
+        effect: Effect::Allow,
+        from: hour(0),
+        until,
+        when: Conditions::default(),
+        rollout: None,
+        ..agreement(&mut Dice(1), 0)
+    };
+    let mut union = link(&mut dice, 1);
+    union.landing = marketplaces::shipped().markets().recognise("https://u.jd.com/AbCdEf").unwrap();
+    (union.alternates, union.expires_at, union.state) = (Vec::new(), None, LinkState::Active);
+    union.placement = Placement { platform: Some(PlatformId(0)), surface: Some(Surface::Note) };
+    let day = |number: u64| hour(24 * number);
+    // What a look from one day to another finds to stop, and why.
+    let stops = |link: &Link, agreements: Vec<Agreement>, from: u64, until: u64| {
+        let policy = Arc::new(PolicySet::compile(Version([1; 32]), agreements, &[]));
+        match Judge::new(policy, Arc::clone(&words), day(from), day(until), None).verdict(link).unwrap() {
+            Verdict::Works(stops) => stops.iter().map(|stop| (stop.until, stop.cause.as_str())).collect::<Vec<_>>(),
+            Verdict::Dead(dead) => panic!("{dead:?}"),
+        }
+    };
+    let jd = || vec![allow(MarketplaceId::JD, Timestamp::MAX)];
+    let dies = vec![(day(60), "short_link_dies")];
+    assert_eq!(stops(&union, jd(), 1, 59), []);
+    assert_eq!(stops(&union, jd(), 1, 60), dies);
+    assert_eq!(stops(&union, jd(), 61, 70), dies, "stored 61 days ago: it has died");
+    assert_eq!(
+        stops(&union, vec![allow(MarketplaceId::JD, day(30))], 1, 90),
+        [(day(30), "window_ends")],
+        "that is sooner"
+    );
+    union.expires_at = Some(day(50));
+    assert_eq!(stops(&union, jd(), 1, 90), [(day(50), "link_expires")]);
+    union.expires_at = Some(day(80));
+    assert_eq!(stops(&union, jd(), 1, 90), dies);
+    union.expires_at = None;
+    // Where an alternate is taken, the short link's death changes nothing.
+    let landing = marketplaces::shipped().markets().recognise(TMALL).unwrap();
+    union.alternates = vec![Alternate { landing, shop_type: ShopType::Unknown, category: None }];
+    assert_eq!(stops(&union, vec![allow(MarketplaceId::TMALL, Timestamp::MAX)], 1, 90), []);
 }

@@ -263,6 +263,31 @@ fn links_about_to_stop_are_told_of_once_a_creator_and_instant() {
 }
 
 #[test]
+fn a_short_link_about_to_die_is_told_of_before_it_does_and_not_after() {
+    let receiver = Receiver::start();
+    let gateway = gateway("2025-07-01", &receiver, &[EventKind::LinkExpiring]);
+    let link = |creator: &str| {
+        gateway.link_with("https://u.jd.com/AbCdEf", "kuaishou/detail_page", "pop", |link| {
+            link.creator = Some(creator.into())
+        })
+    };
+    let first = link("c1");
+    gateway.clock.set(at("2025-08-25"));
+    eventually("its creator is told", || receiver.count() == 1);
+    let told = receiver.received().remove(0).body;
+    assert_eq!(told["data"]["until"], "2025-08-30T00:00:00+08:00", "{told}");
+    let stop = &told["data"]["stops"][0];
+    assert_eq!((&stop["cause"], &stop["codes"]), (&json!("short_link_dies"), &json!([first])));
+    // Half a year on the outbox has forgotten whom it told; a link that has died is told of no more.
+    gateway.clock.set(at("2026-01-01"));
+    link("c2");
+    gateway.clock.set(at("2026-02-25"));
+    eventually("the second creator is told", || receiver.count() >= 2);
+    let creators: Vec<_> = receiver.received().into_iter().map(|one| one.body["data"]["creator"].clone()).collect();
+    assert_eq!(creators, ["c1", "c2"]);
+}
+
+#[test]
 fn an_address_that_is_not_public_is_never_connected_to() {
     let receiver = Receiver::start();
     let folder = tempfile::tempdir().unwrap();

@@ -173,6 +173,7 @@ fn looking_up(c: &mut Criterion) {
                     facts: Vec::new(),
                     tags: Vec::new(),
                     expires_at: None,
+                    share_code: None,
                     created_at: Timestamp::from_millis(0),
                 })
                 .collect();

@@ -6,6 +6,7 @@
 
 mod notify;
 mod observe;
+pub mod resolve;
 mod upkeep;
 
 use std::fs;
@@ -23,6 +24,7 @@ use tokio::sync::watch as signal;
 
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
+use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
@@ -37,7 +39,9 @@ use crate::domain::policy::Reason;
 use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
 use crate::edge::plain;
+use crate::edge::service::Site;
 use crate::edge::tls::{Certificates, TlsError};
+use crate::edge::well_known::WellKnown;
 use crate::edge::worker::{self, WorkerSetup};
 use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
 use crate::notify::client::clients;
@@ -222,7 +226,9 @@ impl App {
             None => None,
         };
 
+        let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
 
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
@@ -275,9 +281,12 @@ impl App {
         };
 
         let shadow = Arc::new(ShadowSlot::default());
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
         let gateway = Arc::new(Gateway {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
+            landings: Arc::clone(&landings),
+            public_url: public_url.clone(),
             shadow: Arc::clone(&shadow),
             clock: clock.clone(),
             click_key: click_key.clone(),
@@ -300,24 +309,28 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
             },
         );
 
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
             publisher: Arc::clone(&publisher),
             policy_store: Arc::clone(&policy_store),
+            landings,
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            resolver,
             clock: clock.clone(),
             words,
             click_key,
             journal_dir: data.journal(),
-            public_url: settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click)),
+            public_url: public_url.clone(),
             node: settings.node.clone(),
         };
         let ops_state = OpsState {
@@ -343,6 +356,7 @@ impl App {
             }
         }
 
+        let site = Arc::new(Site { public_url, well_known: WellKnown::new(&settings.apps) });
         let open = Arc::new(AtomicUsize::new(0));
         let mut tls = tls.map(Vec::into_iter);
         let mut threads = Vec::new();
@@ -350,6 +364,7 @@ impl App {
             let setup = WorkerSetup {
                 gateway: Arc::clone(&gateway),
                 lanes: journal.lanes(),
+                site: Arc::clone(&site),
                 counters,
                 http,
                 tls: tls.as_mut().and_then(Iterator::next).zip(certificates.clone()),

@@ -32,6 +32,8 @@ pub struct Observed {
     pub mode: JournalMode,
     /// What was told to webhooks.
     pub webhooks: Arc<Tally>,
+    /// What became of short links, where they are resolved.
+    pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -41,9 +43,15 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(shadow_families(&observed.counters, &observed.labels));
         families.extend(policy_families(&observed.gateway));
         families.extend(catalog_families(&observed.gateway));
+        families.push(counter_family(
+            "hopgate_landing_reload_failures_total",
+            "Reloads of the landing matrix that had faults and kept the last good one.",
+            observed.gateway.landings.failures() as f64,
+        ));
         families.extend(journal_families(&observed.journal, observed.mode));
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });
 }

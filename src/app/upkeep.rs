@@ -11,6 +11,7 @@ use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::App;
+use crate::click::Gateway;
 use crate::clock::Clock;
 use crate::config::looks::{Looks, look};
 use crate::config::settings::PolicySource;
@@ -85,8 +86,9 @@ impl App {
         Ok(())
     }
 
-    /// Reads policies and certificates again, as SIGHUP asks. Returns when that is done.
+    /// Reads policies, the landing matrix and certificates again, as SIGHUP asks. Returns when that is done.
     pub async fn reload(&self) {
+        reload_landings(&self.gateway);
         reload_policies(&self.publisher, self.gateway.clock.now()).await;
         if let Some(certificates) = &self.certificates {
             reload_certificates(certificates);
@@ -147,6 +149,19 @@ fn report(reload: Reload, policies: &Policies) {
                 tracing::error!("{fault}");
             }
             tracing::error!(faults = faults.len(), %version, "policy not switched: the last good version stays in force");
+        }
+    }
+}
+
+fn reload_landings(gateway: &Gateway) {
+    match gateway.landings.reload(&gateway.words) {
+        Ok(true) => tracing::info!("landing matrix switched"),
+        Ok(false) => tracing::info!("landing matrix read again: nothing changed"),
+        Err(faults) => {
+            for fault in &faults {
+                tracing::error!("{fault}");
+            }
+            tracing::error!(faults = faults.len(), "landing matrix not switched: the last good one stays in force");
         }
     }
 }

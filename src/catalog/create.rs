@@ -35,6 +35,8 @@ pub struct NewLink {
     pub tags: Vec<String>,
     /// From this instant on it answers 410.
     pub expires_at: Option<Timestamp>,
+    /// The text a visitor copies, for a share code alone.
+    pub share_code: Option<Box<str>>,
     /// Now.
     pub created_at: Timestamp,
 }
@@ -67,6 +69,7 @@ impl NewLink {
             facts,
             tags: self.tags,
             expires_at: self.expires_at,
+            share_code: self.share_code,
             state: LinkState::Active,
             created_at: self.created_at,
             revision: 0,

@@ -1,8 +1,8 @@
 //! A link in one small allocation, as the map of the click path holds it. Never parses a URL, never checks one.
 //!
 //! Layout: a reference count and a length (`triomphe`), a 16-byte head, then the tail: two bytes of small fields, the
-//! lengths as varints, an optional expiry, the texts one after the other, and the alternates, where there are any, in
-//! their own packed form. The item is usually a part of the URL and
+//! lengths as varints, an optional expiry, the texts one after the other (a share code last), and the alternates, where
+//! there are any, in their own packed form. The item is usually a part of the URL and
 //! then costs two bytes. What the click path does not ask for (tags, creation time, variant) stays in the store.
 
 use triomphe::ThinArc;
@@ -21,7 +21,7 @@ struct Head {
     revision: [u8; 6],
     /// [`NO_PLATFORM`] for none; ids end at 63.
     platform: u8,
-    /// The id, and [`ALTERNATES`].
+    /// The id, [`ALTERNATES`] and [`SHARE_CODE`].
     marketplace: u8,
 }
 
@@ -29,7 +29,9 @@ const NO_PLATFORM: u8 = u8::MAX;
 const NO_SURFACE: u8 = 15;
 /// Over the marketplace: there are alternates behind the texts.
 const ALTERNATES: u8 = 1 << 7;
-const _: () = assert!(Vocabulary::MOST <= ALTERNATES as usize, "a marketplace takes seven bits");
+/// Over the marketplace: there is a share code behind the other texts.
+const SHARE_CODE: u8 = 1 << 6;
+const _: () = assert!(Vocabulary::MOST <= SHARE_CODE as usize, "a marketplace takes six bits");
 const _: () = assert!(Surface::ALL.len() <= NO_SURFACE as usize, "a surface takes four bits, 15 is none");
 const _: () = assert!(ShopType::ALL.len() <= 8, "a shop type takes three bits");
 const _: () = assert!(LinkKind::ALL.len() <= 8, "a link kind takes three bits");
@@ -58,6 +60,7 @@ impl Packed {
         let category = link.category.as_deref().unwrap_or_default();
         let shop = link.landing.shop.as_deref().unwrap_or_default();
         let facts = facts_text(&link.facts);
+        let share_code = link.share_code.as_deref().unwrap_or_default();
 
         let surface = link.placement.surface.map_or(NO_SURFACE, |surface| surface as u8);
         let disabled = if link.state == LinkState::Disabled { DISABLED } else { 0 };
@@ -80,13 +83,13 @@ impl Packed {
         if let Some(at) = link.expires_at {
             scratch.extend(at.micros().to_le_bytes());
         }
-        for text in [category, shop, &facts] {
+        for text in [category, shop, &facts, share_code] {
             if !text.is_empty() {
                 put_number(scratch, text.len());
             }
         }
         let own_item = if item_at.is_none() { item } else { "" };
-        for text in [url, creator, own_item, category, shop, &facts] {
+        for text in [url, creator, own_item, category, shop, &facts, share_code] {
             scratch.extend(text.as_bytes());
         }
         link.alternates.iter().for_each(|alternate| alternate.view().pack(scratch));
@@ -97,7 +100,9 @@ impl Packed {
             code: Code::pack(link.code.as_str().as_bytes()).unwrap_or(0),
             revision,
             platform: link.placement.platform.map_or(NO_PLATFORM, |id| id.0),
-            marketplace: link.landing.marketplace.0 | if link.alternates.is_empty() { 0 } else { ALTERNATES },
+            marketplace: link.landing.marketplace.0
+                | if link.alternates.is_empty() { 0 } else { ALTERNATES }
+                | if share_code.is_empty() { 0 } else { SHARE_CODE },
         };
         Packed(ThinArc::from_header_and_slice(head, scratch))
     }
@@ -131,9 +136,10 @@ impl Packed {
         let expires_at = if flags & EXPIRES != 0 { tail.instant() } else { Timestamp::MAX };
         let mut length = |bit| if flags & bit != 0 { tail.number() } else { 0 };
         let (category, shop, facts) = (length(CATEGORY), length(SHOP), length(FACTS));
+        let share_code = if head.marketplace & SHARE_CODE != 0 { tail.number() } else { 0 };
 
         let (texts, alternates) = if head.marketplace & ALTERNATES != 0 {
-            let texts = url + creator + if own_item { item } else { 0 } + category + shop + facts;
+            let texts = url + creator + if own_item { item } else { 0 } + category + shop + facts + share_code;
             tail.0.split_at_checked(texts).unwrap_or_default()
         } else {
             (tail.0, &[][..])
@@ -148,7 +154,7 @@ impl Packed {
                 platform: (head.platform != NO_PLATFORM).then_some(PlatformId(head.platform)),
                 surface: Surface::ALL.get(usize::from(small & 15)).copied(),
             },
-            marketplace: MarketplaceId(head.marketplace & !ALTERNATES),
+            marketplace: MarketplaceId(head.marketplace & !(ALTERNATES | SHARE_CODE)),
             shop_type: *ShopType::ALL.get(usize::from(small >> SHOP_TYPE_SHIFT & 7)).unwrap_or(&ShopType::Unknown),
             link_kind: *LinkKind::ALL.get(usize::from(flags & 7)).unwrap_or(&LinkKind::Unknown),
             category: texts.take(category),
@@ -156,6 +162,7 @@ impl Packed {
             item,
             shop: texts.take(shop),
             facts: texts.take(facts),
+            share_code: texts.take(share_code),
             url,
             expires_at,
             state: if small & DISABLED != 0 { LinkState::Disabled } else { LinkState::Active },
@@ -236,7 +243,7 @@ mod tests {
             code in "[A-Za-z0-9_-]{3,64}|[A-Za-z0-9]{8}",
             rest in "[A-Za-z0-9/?=&%_.'-]{0,300}",
             (item, in_url) in (item(), any::<bool>()),
-            (shop, category, creator) in (text(), text(), text()),
+            (shop, category, creator, share_code) in (text(), text(), text(), text()),
             (surface, shop_type, kind) in (0..=Surface::ALL.len(), 0..ShopType::ALL.len(), 0..LinkKind::ALL.len()),
             (platform, marketplace) in (proptest::option::of(0u8..64), 0u8..64),
             facts in proptest::collection::btree_map("[a-z_双]{1,20}", any::<bool>(), 0..5),
@@ -275,6 +282,7 @@ mod tests {
                 facts: facts.into_iter().map(|(name, carried)| Fact { name, carried }).collect(),
                 tags: vec!["a".into()],
                 expires_at: expires_at.map(Timestamp::from_micros),
+                share_code,
                 state: if disabled { LinkState::Disabled } else { LinkState::Active },
                 created_at: Timestamp::MIN,
                 revision,
@@ -283,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn alternates_cost_those_links_alone_that_have_them() {
+    fn alternates_and_share_codes_cost_those_links_alone_that_have_them() {
         let mut link = Link {
             code: Code::parse("AbCd1234").unwrap(),
             landing: shipped().markets().recognise("https://item.jd.com/100012043978.html").unwrap(),
@@ -295,6 +303,7 @@ mod tests {
             facts: Vec::new(),
             tags: Vec::new(),
             expires_at: None,
+            share_code: None,
             state: LinkState::Active,
             created_at: Timestamp::MIN,
             revision: 1,
@@ -306,6 +315,10 @@ mod tests {
         link.alternates = vec![Alternate { landing, shop_type: ShopType::Flagship, category: None }];
         let rich = Packed::new(&link, &mut Vec::new());
         assert_eq!(rich.0.slice.len(), plain.0.slice.len() + 12 + 49);
+        link.alternates.clear();
+        link.share_code = Some("￥AbCdEf12345￥".into());
+        let coded = Packed::new(&link, &mut Vec::new());
+        assert_eq!(coded.0.slice.len(), plain.0.slice.len() + 1 + "￥AbCdEf12345￥".len());
     }
 
     proptest! {
@@ -328,6 +341,7 @@ mod tests {
                 item: link.landing.item.as_deref().unwrap_or_default(),
                 shop: link.landing.shop.as_deref().unwrap_or_default(),
                 facts: &facts,
+                share_code: link.share_code.as_deref().unwrap_or_default(),
                 url: link.landing.destination.as_str(),
                 expires_at: link.expires_at.unwrap_or(Timestamp::MAX),
                 state: link.state,

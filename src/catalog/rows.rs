@@ -55,18 +55,21 @@ pub(super) const SCHEMA: Schema = Schema {
         "
         ALTER TABLE links ADD COLUMN alternates TEXT;
     ",
+        "
+        ALTER TABLE links ADD COLUMN share_code TEXT;
+    ",
     ],
 };
 
 /// The columns [`read`] reads, in its order, of a table called `l`.
 pub(super) const COLUMNS: &str = "l.revision, l.code, l.state, l.marketplace, l.link_kind, l.shop_hint, l.item, \
      l.variant, l.shop, l.url, l.shop_type, l.category, l.creator, l.platform, l.surface, l.facts, l.tags, \
-     l.expires_at, l.created_at, l.alternates";
+     l.expires_at, l.created_at, l.alternates, l.share_code";
 
 /// Stores a link under the revision `?2`; no row when the code is taken.
 pub(super) const INSERT: &str = "INSERT INTO links (code, revision, state, marketplace, link_kind, shop_hint, item, \
      variant, shop, url, shop_type, category, creator, platform, surface, facts, tags, expires_at, created_at, \
-     alternates) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
+     alternates, share_code) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
      ON CONFLICT (code) DO NOTHING";
 
 /// Writes the fields of a link that can change.
@@ -99,7 +102,7 @@ pub(super) fn insert(
     words: &Vocabulary,
 ) -> rusqlite::Result<bool> {
     let landing = &link.landing;
-    let values: [&dyn ToSql; 20] = [
+    let values: [&dyn ToSql; 21] = [
         &link.code.as_str(),
         &revision,
         &state_text(link.state),
@@ -120,6 +123,7 @@ pub(super) fn insert(
         &link.expires_at.map(Timestamp::micros),
         &link.created_at.micros(),
         &alternates::text(&link.alternates, words),
+        &link.share_code,
     ];
     Ok(statement.execute(&values[..])? == 1)
 }
@@ -218,6 +222,7 @@ fn link(row: &Row<'_>, revision: i64, words: &Vocabulary) -> Result<Link, Fault>
         facts: facts(row.get_ref(15)?.as_str_or_null()?)?,
         tags: tags(row.get_ref(16)?.as_str_or_null()?)?,
         expires_at: row.get_ref(17)?.as_i64_or_null()?.map(Timestamp::from_micros),
+        share_code: boxed(20)?,
         state: match state {
             "active" => LinkState::Active,
             "disabled" => LinkState::Disabled,
@@ -248,7 +253,7 @@ mod tests {
     use crate::sqlite;
 
     #[tokio::test]
-    async fn a_file_from_before_alternates_is_taken_over() {
+    async fn a_file_from_before_alternates_and_share_codes_is_taken_over() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("links.sqlite");
         let first = Schema { name: SCHEMA.name, steps: &SCHEMA.steps[..1] };
@@ -263,5 +268,6 @@ mod tests {
         let store = SqliteLinkStore::open(&file, std::sync::Arc::default()).unwrap();
         let link = store.get("AbCd1234").await.unwrap().unwrap();
         assert_eq!((link.alternates.len(), link.landing.item.as_deref()), (0, Some("1")));
+        assert_eq!(link.share_code, None);
     }
 }

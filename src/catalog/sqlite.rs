@@ -124,6 +124,11 @@ impl LinkStore for SqliteLinkStore {
         self.points.run(move |connection| list(connection, &query, after, limit, &words)).await
     }
 
+    async fn latest(&self, query: &LinkQuery, limit: usize) -> Result<Page, StoreError> {
+        let (query, words) = (query.clone(), Arc::clone(&self.words));
+        self.scans.run(move |connection| latest(connection, &query, limit, &words)).await
+    }
+
     async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError> {
         let words = Arc::clone(&self.words);
         let run = move |connection: &Connection| {
@@ -164,15 +169,8 @@ fn find(connection: &Connection, code: &str, words: &Vocabulary) -> Result<Optio
     row.map(|row| row.link).transpose().map_err(|UnreadableRow { code, what }| StoreError::Unreadable { code, what })
 }
 
-fn list(
-    connection: &Connection,
-    query: &LinkQuery,
-    after: Option<String>,
-    limit: usize,
-    words: &Vocabulary,
-) -> Result<Page, StoreError> {
-    let mut sql = format!("SELECT {} FROM links l", rows::COLUMNS);
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(after.unwrap_or_default())];
+/// What a query asks for, as conditions on `links l` and its label `t`, with their values behind those already there.
+fn conditions(query: &LinkQuery, words: &Vocabulary, values: &mut Vec<Box<dyn ToSql>>) -> Vec<String> {
     let mut conditions = Vec::new();
     let mut ask = |condition: &str, value: Box<dyn ToSql>| {
         values.push(value);
@@ -192,10 +190,27 @@ fn list(
     }
     if let Some(tag) = &query.tag {
         ask("t.tag", Box::new(tag.clone()));
-        sql.push_str(" JOIN link_tags t ON t.code = l.code");
     }
+    conditions
+}
+
+const WITH_TAGS: &str = " JOIN link_tags t ON t.code = l.code";
+
+fn list(
+    connection: &Connection,
+    query: &LinkQuery,
+    after: Option<String>,
+    limit: usize,
+    words: &Vocabulary,
+) -> Result<Page, StoreError> {
+    let mut sql = format!("SELECT {} FROM links l", rows::COLUMNS);
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(after.unwrap_or_default())];
+    let conditions = conditions(query, words, &mut values);
     // Ordered by the table whose index is walked: a rare label must not walk every link.
     let order = if query.tag.is_some() { "t.code" } else { "l.code" };
+    if query.tag.is_some() {
+        sql.push_str(WITH_TAGS);
+    }
     sql.push_str(&format!(" WHERE {order} > ?1"));
     for condition in conditions {
         sql.push_str(" AND ");
@@ -207,6 +222,23 @@ fn list(
     let read = read_all(connection, &sql, &values, words)?;
     let next = if read.rows < limit { None } else { read.last_code };
     Ok(Page { links: read.links, unreadable: read.unreadable, next })
+}
+
+fn latest(connection: &Connection, query: &LinkQuery, limit: usize, words: &Vocabulary) -> Result<Page, StoreError> {
+    let mut sql = format!("SELECT {} FROM links l", rows::COLUMNS);
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let conditions = conditions(query, words, &mut values);
+    if query.tag.is_some() {
+        sql.push_str(WITH_TAGS);
+    }
+    if !conditions.is_empty() {
+        sql.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
+    }
+    values.push(Box::new(whole(limit)));
+    sql.push_str(&format!(" ORDER BY l.revision DESC LIMIT ?{}", values.len()));
+    let values = values.iter().map(|value| &**value).collect::<Vec<_>>();
+    let read = read_all(connection, &sql, &values, words)?;
+    Ok(Page { links: read.links, unreadable: read.unreadable, next: None })
 }
 
 #[derive(Default)]

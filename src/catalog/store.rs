@@ -183,6 +183,9 @@ pub trait LinkStore: Send + Sync {
     /// At most `limit` links that fit, in code order, after the code `after`.
     async fn list(&self, query: &LinkQuery, after: Option<&str>, limit: usize) -> Result<Page, StoreError>;
 
+    /// At most `limit` links that fit, the one last made or changed first; a page without a next.
+    async fn latest(&self, query: &LinkQuery, limit: usize) -> Result<Page, StoreError>;
+
     /// At most `limit` links whose latest revision is over `revision` and, if given, not over `until`; in revision order.
     /// Reads beside [`LinkStore::get`], never in its way.
     async fn changed_since(&self, revision: i64, until: Option<i64>, limit: usize) -> Result<Changes, StoreError>;

@@ -38,6 +38,8 @@ pub enum Command {
     },
     /// Say what would become of a click, and why.
     Explain(Explain),
+    /// Say how a permitted click is sent on, by host app, system and marketplace.
+    Landing(Landing),
     /// Policies.
     #[command(subcommand)]
     Policy(Policy),
@@ -149,7 +151,39 @@ pub struct Explain {
     /// --code: instead of the link's own alternates.
     #[arg(long = "alternate", value_name = "URL")]
     pub alternates: Vec<String>,
+    /// The visitor's host app, e.g. wechat or browser: says how they would be sent on.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// The visitor's system: ios, android, harmony, desktop.
+    #[arg(long)]
+    pub os: Option<String>,
     /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hopgate landing`. What is left out is every value of it.
+#[derive(Args, Debug)]
+pub struct Landing {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// The host app, e.g. wechat; `browser` is a plain browser, `chromium` one on Android that follows `intent:`.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// The system: ios, android, harmony, desktop, unknown.
+    #[arg(long)]
+    pub os: Option<String>,
+    /// The marketplace; told from --url.
+    #[arg(long, conflicts_with = "url")]
+    pub marketplace: Option<String>,
+    /// What the agreement asks for.
+    #[arg(long, default_value = "app")]
+    pub mode: String,
+    /// A landing: says the addresses too.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// A JSON array.
     #[arg(long)]
     pub json: bool,
 }
@@ -281,9 +315,13 @@ pub struct LinkCreate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub place: Place,
-    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu; or a whole share text with one.
+    /// The address: Taobao, Tmall, JD, or a shop on Kuaishou or Xiaohongshu; or a whole share text with one; or a share code
+    /// (口令) alone.
     #[arg(long)]
     pub url: String,
+    /// Whose code it is, for a code alone that does not tell.
+    #[arg(long)]
+    pub marketplace: Option<String>,
     /// Bind it to a platform.
     #[arg(long)]
     pub platform: Option<String>,
@@ -329,6 +367,9 @@ pub struct LinkImport {
     /// The file's format.
     #[arg(long, value_enum, default_value_t = ImportFormat::Ndjson)]
     pub format: ImportFormat,
+    /// Ask short links what they lead to, as `link create` does.
+    #[arg(long)]
+    pub resolve: bool,
     /// One link a line: the fields of `POST /v1/links`, with `code` as another name of `slug`.
     pub file: PathBuf,
 }

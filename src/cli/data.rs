@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::args::{ExportFormat, Hops, ImportFormat, Key, Link, LinkCreate, LinkImport, Place};
+use super::short_links::ShortLinks;
 use super::{CliError, policy, settings_of, verify};
 use crate::app::DataDir;
+use crate::app::resolve::resolver;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Created, NewLink, issue};
 use crate::clock::Clock;
@@ -21,9 +23,13 @@ use crate::control::codes::Codes;
 use crate::control::decision::{Case, LandingView, explain};
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
+use crate::control::identify::identify;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, NewKey, Role};
+use crate::control::warnings::standing;
+use crate::domain::vocabulary::LinkKind;
 use crate::journal::export::{Format, export};
+use crate::resolve::Resolver;
 
 /// Links stored in one transaction.
 const BATCH: usize = 20_000;
@@ -72,6 +78,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
     let pasted = asked.url.clone();
     let draft = LinkDraft {
         url: Some(asked.url),
+        marketplace: asked.marketplace,
         platform: asked.platform,
         surface: asked.surface,
         creator: asked.creator,
@@ -85,10 +92,14 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         ..LinkDraft::default()
     };
     let now = Clock::System.now();
-    let new = draft.check(&settings.words, now).map_err(|faults| CliError::Usage(told(&faults)))?;
+    let mut new = draft.check(&settings.words, now).map_err(|faults| CliError::Usage(told(&faults)))?;
     let policy = policy::in_force(&settings)?;
+    let resolver = resolver(&settings, true).map_err(|fault| CliError::Config(vec![fault]))?;
+    let runtime = runtime()?;
+    let identified = runtime.block_on(identify(resolver.as_ref(), &settings.words, &mut new));
+    let mut warnings = identified.map_err(|faults| CliError::Usage(told(&faults)))?;
     let mut codes = Codes::open().map_err(CliError::failed)?;
-    let created = runtime()?.block_on(issue(&store, vec![new], move || codes.draw())).map_err(CliError::failed)?;
+    let created = runtime.block_on(issue(&store, vec![new], move || codes.draw())).map_err(CliError::failed)?;
     let link = match created.into_iter().next() {
         Some(Created::Stored(link)) => link,
         Some(Created::CodeTaken(code)) => {
@@ -100,6 +111,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         }
     };
     let explained = explain(&policy, &settings.words, &Case::of_link(&link), now);
+    warnings.extend(standing(&link, settings.words.markets(), now));
     let short_url = settings.public_url.as_deref().map(|base| format!("{base}/{}", link.code));
     if asked.json {
         let shown = json!({
@@ -107,6 +119,9 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
             "short_url": short_url,
             "landing": LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &settings.words),
             "decision": explained.brief(),
+            "identifiable": link.landing.link_kind != LinkKind::Unknown,
+            "share_code": link.share_code,
+            "warnings": warnings,
         });
         say!("{shown}");
     } else {
@@ -117,9 +132,15 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
         };
         say!("  {} {}{alternate}", explained.outcome, explained.reason);
         let found = link.landing.destination.as_str();
-        if found != pasted.trim() {
-            say!("  找到的链接 / link found  {found}");
+        match &link.share_code {
+            Some(_) => say!("  口令无法识别，点击后展示给访客复制 / a code: visitors are shown it to copy"),
+            None if found != pasted.trim() => say!("  找到的链接 / link found  {found}"),
+            None => {}
         }
+        if let Some(item) = &link.landing.item {
+            say!("  商品 / item  {} {item}", settings.words.marketplace_name(link.landing.marketplace));
+        }
+        warnings.iter().for_each(|warning| eprintln!("warning: {}: {}", argument(&warning.field), warning.detail));
     }
     Ok(())
 }
@@ -164,11 +185,22 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
     let (settings, store) = open_links(&asked.place)?;
     // The whole file is checked before anything is stored.
     let (mut lines, mut faults, mut faulty) = (0, Vec::new(), 0);
+    let mut short = match asked.resolve {
+        true => Some(
+            Resolver::new(settings.resolve.clone(), Arc::new(settings.words.clone()))
+                .map(ShortLinks::new)
+                .map_err(CliError::failed)?,
+        ),
+        false => None,
+    };
     for_each_line(&asked.file, |number, line| {
         lines += 1;
-        if let Err(more) = read_line(number, line, &settings) {
-            faulty += 1;
-            faults.extend(more.into_iter().take(SHOWN_FAULTS.saturating_sub(faults.len())));
+        match read_line(number, line, &settings) {
+            Ok(new) => short.iter_mut().for_each(|short| short.note(number, &new)),
+            Err(more) => {
+                faulty += 1;
+                faults.extend(more.into_iter().take(SHOWN_FAULTS.saturating_sub(faults.len())));
+            }
         }
         progress("checked", lines);
         Ok(())
@@ -179,6 +211,14 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
         return Err(CliError::Failed(problem));
     }
     let runtime = runtime()?;
+    if let Some(short) = &mut short {
+        let told = runtime.block_on(short.ask(|count| progress("resolved", count)))?;
+        told.warnings.iter().take(SHOWN_FAULTS).for_each(|warning| eprintln!("warning: {warning}"));
+        if !told.faults.is_empty() {
+            let shown: Vec<&str> = told.faults.iter().take(SHOWN_FAULTS).map(String::as_str).collect();
+            return Err(CliError::Failed(format!("{}\nnothing was imported", shown.join("\n"))));
+        }
+    }
     let mut codes = Codes::open().map_err(CliError::failed)?;
     let (mut batch, mut stored, mut taken) = (Vec::with_capacity(BATCH), 0, Vec::new());
     let mut store_batch = |batch: Vec<NewLink>| -> Result<(), CliError> {
@@ -194,7 +234,8 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
         Ok(())
     };
     for_each_line(&asked.file, |number, line| {
-        let link = read_line(number, line, &settings).map_err(|faults| CliError::Failed(faults.join("\n")))?;
+        let mut link = read_line(number, line, &settings).map_err(|faults| CliError::Failed(faults.join("\n")))?;
+        short.iter().for_each(|short| short.identify(&mut link));
         batch.push(link);
         if batch.len() == BATCH {
             store_batch(std::mem::take(&mut batch))?;

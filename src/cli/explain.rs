@@ -9,6 +9,7 @@ use crate::app::DataDir;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::store::LinkStore;
 use crate::clock::Clock;
+use crate::config::landing;
 use crate::control::alternates::AlternateDraft;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
 use crate::domain::hop::Outcome;
@@ -32,6 +33,8 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
         facts: (!asked.facts.is_empty()).then(|| asked.facts.into_iter().map(|name| (name, true)).collect()),
         alternates: (!asked.alternates.is_empty())
             .then(|| asked.alternates.iter().map(|text| AlternateDraft::parse(text)).collect()),
+        app: asked.app,
+        os: asked.os,
         misread: Vec::new(),
     };
     let question =
@@ -54,7 +57,11 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
             }
         }
     };
-    let explained = explain(&policy, &settings.words, &question.over(case), question.at);
+    let mut explained = explain(&policy, &settings.words, &question.over(case), question.at);
+    if let Some(device) = question.device {
+        let matrix = landing::load(&settings.landing, &settings.words).map_err(CliError::Config)?;
+        explained.send_on(device, &matrix, &settings.words);
+    }
     if asked.json {
         say!("{}", serde_json::to_string(&explained).map_err(CliError::failed)?);
     } else {
@@ -84,6 +91,9 @@ fn show(explained: &Explained) {
         landing.link_kind,
         landing.url.as_deref().unwrap_or("-")
     );
+    if let Some(sent) = &explained.sent {
+        say!("  送达 sent           {} {} {}", sent.status, sent.way, sent.address);
+    }
     if !explained.alternates.is_empty() {
         say!("  依次尝试 landings");
     }

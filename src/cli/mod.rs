@@ -16,11 +16,13 @@ mod demo;
 mod explain;
 mod http;
 mod kills;
+mod landing;
 mod policy;
 mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod short_links;
 mod terms;
 mod verify;
 mod webhook;
@@ -119,6 +121,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve::run(serve),
         Command::Check { config } => check(&config),
         Command::Explain(explain) => explain::run(explain),
+        Command::Landing(asked) => landing::run(asked),
         Command::Policy(Policy::Terms(asked)) => terms::run(asked),
         Command::Policy(Policy::Calendar(asked)) => calendar::run(asked),
         Command::Policy(Policy::Backtest(asked)) => backtest::run(*asked),
@@ -169,12 +172,14 @@ fn check(config: &Config) -> Result<(), CliError> {
         }
         Err(more) => faults.extend(more),
     }
+    faults.extend(crate::config::landing::load(&settings.landing, &settings.words).err().unwrap_or_default());
     if !settings.certificates.is_empty()
         && let Err(error) = Certificates::load(&settings.certificates)
     {
         faults.push(tls_fault(&error));
     }
     faults.extend(check_webhooks(&settings)?);
+    faults.extend(crate::app::resolve::resolver(&settings, true).err());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         let marketplaces = settings.words.markets().all().count();

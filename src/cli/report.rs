@@ -195,6 +195,9 @@ fn why(cause: Cause, agreement: Option<&str>) -> String {
         Cause::Denied => format!("协议 {agreement} 开始禁止 / agreement {agreement} begins to deny"),
         Cause::KillSwitch => format!("紧急停用 {agreement} / switched off, {agreement}"),
         Cause::LinkExpires => "链接自身到期 / links expire".to_owned(),
+        Cause::ShortLinkDies => {
+            "平台短链 60 天失效，请换长链 / short links die 60 days after issue: use the long form".to_owned()
+        }
     }
 }
 
@@ -277,6 +280,7 @@ fn rows(out: &mut impl Write, rows: &[Row]) -> std::io::Result<()> {
         }
         let then = &stop.then;
         let next = match (then.outcome, then.works_again_at) {
+            (Outcome::Allow, _) if stop.cause == Cause::ShortLinkDies => "之后打不开 / then leads nowhere".to_owned(),
             (Outcome::Allow, _) => format!(
                 "改去 then {} {}",
                 then.marketplace.as_deref().unwrap_or("-"),

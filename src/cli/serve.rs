@@ -19,6 +19,7 @@ pub fn run(serve: Serve) -> Result<(), CliError> {
     listen.control = serve.control.unwrap_or(listen.control);
     listen.ops = serve.ops.unwrap_or(listen.ops);
     listen.tls = serve.tls.or(listen.tls);
+    settings.resolve.enabled.get_or_insert(true);
     start_logging(settings.log_format, &settings.log_level);
     let clock = match serve.rehearse_at {
         Some(at) if at.millis() < 0 => {

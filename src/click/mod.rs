@@ -4,7 +4,9 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod landings;
 pub mod placement;
+pub mod preview;
 pub mod shadow;
 pub mod visitor;
 
@@ -23,6 +25,8 @@ use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::landing::Way;
+use crate::domain::landing::address::Target;
+use crate::domain::landing::matrix::{Host, Matrix};
 use crate::domain::link::{LinkState, LinkView};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
@@ -32,6 +36,7 @@ use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
 use shadow::ShadowSlot;
 use visitor::{Agents, DayKeys};
 
@@ -41,6 +46,10 @@ pub struct Gateway {
     pub catalog: Catalog,
     /// The policy in force.
     pub policies: Arc<Policies>,
+    /// How permitted clicks are sent on.
+    pub landings: Arc<Landings>,
+    /// What short links begin with.
+    pub public_url: String,
     /// A candidate evaluated beside it, if one is set.
     pub shadow: Arc<ShadowSlot>,
     /// Time.
@@ -75,6 +84,8 @@ pub struct Ask<'a> {
 pub enum Answer {
     /// Land here.
     Redirect(Bytes),
+    /// Land by a page that leads on, or by what it says as JSON.
+    Launch(Box<Launch>),
     /// The policy refuses.
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
@@ -83,6 +94,13 @@ pub enum Answer {
     Unknown,
     /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
     NotLoaded,
+}
+
+impl Answer {
+    /// Whether it lets the visitor through.
+    pub fn lands(&self) -> bool {
+        matches!(self, Answer::Redirect(_) | Answer::Launch(_))
+    }
 }
 
 /// What the refusal page needs to say why, and what still works.
@@ -126,6 +144,10 @@ pub struct Clicked {
     pub answer: Answer,
     /// Its id in external form; none for a code nobody knows.
     pub hop_id: Option<[u8; ClickId::TEXT_LEN]>,
+    /// Whether a fetcher of link previews asked.
+    pub preview: bool,
+    /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
+    pub alternate: u8,
     /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
     pub commit: Option<Commit>,
 }
@@ -140,6 +162,7 @@ pub struct Worker {
 
 struct State {
     policy: Reader,
+    matrix: MatrixReader,
     mint: ClickMint,
     agents: Agents,
     fallen: Gathering,
@@ -156,8 +179,13 @@ impl Worker {
         let (mint, agents) = seed.split_at(24);
         let mint = ClickMint::new(mint.try_into().map_err(io::Error::other)?);
         let agents = Agents::new(agents.try_into().map_err(io::Error::other)?);
-        let state =
-            RefCell::new(State { policy: gateway.policies.reader(), mint, agents, fallen: Gathering::default() });
+        let state = RefCell::new(State {
+            policy: gateway.policies.reader(),
+            matrix: gateway.landings.reader(),
+            mint,
+            agents,
+            fallen: Gathering::default(),
+        });
         Ok(Worker { gateway, lane, counters, state })
     }
 
@@ -178,7 +206,7 @@ impl Worker {
 
     /// Looks a code up, decides, records.
     pub fn click(&self, ask: &Ask<'_>) -> Clicked {
-        let unrecorded = |answer| Clicked { answer, hop_id: None, commit: None };
+        let unrecorded = |answer| Clicked { answer, hop_id: None, preview: false, alternate: MAIN, commit: None };
         match self.gateway.catalog.with(ask.code, |link| self.click_on(ask, &link)) {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
@@ -198,7 +226,7 @@ impl Worker {
     /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
     pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
         let gateway = &*self.gateway;
-        let State { policy, mint, agents, fallen } = &mut *self.state.borrow_mut();
+        let State { policy, matrix, mint, agents, fallen } = &mut *self.state.borrow_mut();
         let policy: &PolicySet = policy.load();
         let now = gateway.clock.now();
         let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
@@ -238,6 +266,15 @@ impl Worker {
         let own = &facts;
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
+        let sent = match (permit, &choice) {
+            // Who fetches a preview is sent nowhere.
+            (Some(permit), Some(choice)) if !visitor.device.preview => {
+                self.sent(permit, choice, ask, link, visitor.device, matrix.load())
+            }
+            _ => None,
+        };
+        let usual = if visitor.device.preview { Way::Card } else { Way::Redirect };
+        let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
         let flags = self.flags(ask, &visitor.device);
         let hop = Hop {
@@ -269,11 +306,14 @@ impl Worker {
             node: &gateway.node,
             alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
             tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
-            way: permit.map(|_| Way::Redirect),
+            way,
             macros: "",
         };
         let commit = self.lane.append(&hop);
         self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if let Some(way) = way {
+            self.counters.landing(way, facts.marketplace.0);
+        }
         if gateway.shadow.is_on()
             && let Some(live) = &choice
         {
@@ -283,11 +323,51 @@ impl Worker {
             bump(&self.counters.alternates, 1);
         }
         let answer = match (permit, &choice) {
-            (Some(permit), Some(choice)) => Answer::Redirect(land(permit, choice, link)),
+            (Some(permit), Some(choice)) => land(permit, choice, link, sent),
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
-        Clicked { answer, hop_id: Some(gateway.click_key.text(id)), commit: Some(commit) }
+        Clicked {
+            answer,
+            hop_id: Some(gateway.click_key.text(id)),
+            preview: visitor.device.preview,
+            alternate: hop.alternate,
+            commit: Some(commit),
+        }
+    }
+
+    /// What a permitted click needs beside a redirect to its landing; none for most.
+    #[inline]
+    fn sent(
+        &self,
+        permit: &Permit<'_>,
+        choice: &Choice<'_, '_>,
+        ask: &Ask<'_>,
+        link: &LinkView<'_>,
+        device: Device,
+        matrix: &Matrix,
+    ) -> Option<Sent> {
+        let facts = &choice.facts;
+        let share_code = if choice.alternate == MAIN { link.share_code } else { "" };
+        let way = if share_code.is_empty() {
+            matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace)
+        } else {
+            Way::CopyCode
+        };
+        if way == Way::Redirect {
+            return None;
+        }
+        // Where the placement is read off the visitor's app, the short link leads nowhere in another one.
+        let bound = link.placement.platform.is_some() && link.placement.surface.is_some();
+        let short = (bound && !ask.code.is_empty()).then(|| format!("{}/{}", self.gateway.public_url, ask.code));
+        let click = Permitted {
+            marketplace: facts.marketplace,
+            target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
+            device,
+            short: short.as_deref(),
+            share_code,
+        };
+        Some(send(way, &click, &self.gateway.words))
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
@@ -323,9 +403,15 @@ impl Worker {
 }
 
 /// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the
-/// allow-list had passed it.
-fn land(_permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Bytes {
-    Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes())
+/// allow-list had passed it, or what leads there by another way.
+fn land(_permit: &Permit<'_>, choice: &Choice<'_, '_>, link: &LinkView<'_>, sent: Option<Sent>) -> Answer {
+    match sent {
+        None | Some(Sent::Redirect(_, None)) => {
+            Answer::Redirect(Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes()))
+        }
+        Some(Sent::Redirect(_, Some(page))) => Answer::Redirect(Bytes::from(page)),
+        Some(Sent::Page(launch)) => Answer::Launch(launch),
+    }
 }
 
 /// A refused landing as the hop records it.

@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use super::tree::{Faults, Field, Node, Table, Value, from_toml};
 use crate::domain::marketplace::TableFault;
 use crate::domain::marketplace::app::{App, Carrier, InApp, MiniProgram};
-use crate::domain::marketplace::table::{Form, Id, Marketplace, Named, Names, Shape, Tag};
+use crate::domain::marketplace::table::{Form, Id, Marketplace, Named, Names, Shape, ShortLinks, Tag};
+use crate::domain::span::Span;
 use crate::domain::vocabulary::{LinkKind, ShopType, Vocabulary};
 
 /// A file that is built in, by its name.
@@ -206,6 +207,8 @@ fn read(name: &str, text: &str, faults: &Faults) -> Option<File> {
         shapes,
         variant: texts(&root, "variant"),
         noise: texts(&root, "noise"),
+        home: optional(&root, "home"),
+        short_links: list(&root, "short_links").iter().filter_map(short_links).collect(),
         app: root.get("app").and_then(|field| field.table()).map(|table| app(table)).unwrap_or_default(),
     };
     root.finish();
@@ -229,6 +232,14 @@ fn texts<T: for<'t> From<&'t str>>(table: &Table<'_>, key: &'static str) -> Vec<
     list(table, key).iter().map(|field| field.text().unwrap_or_default().into()).collect()
 }
 
+fn short_links(field: &Field<'_>) -> Option<ShortLinks> {
+    let table = field.table()?;
+    let (host, path) = (required(&table, "host"), required(&table, "path"));
+    let lives = table.get("lives").and_then(|field| field.parse(|text| text.parse::<Span>()));
+    table.finish();
+    Some(ShortLinks { host, path, lives })
+}
+
 fn tags(field: &Field<'_>) -> Vec<Tag> {
     let fields = field.list().unwrap_or_default();
     fields.iter().map(|field| Tag::read(field.text().unwrap_or_default())).collect()
@@ -248,7 +259,7 @@ fn shape(table: &Table<'_>, item_tags: &[Tag]) -> Shape {
         hosts: texts(table, "hosts"),
         paths: paths(table),
         query: texts(table, "query"),
-        id: table.get("id").and_then(|field| field.table()).map_or(Id::NONE, |table| id(table)),
+        id: table.get("id").map_or(Id::NONE, |field| field.table().map_or(Id::UNREAD, id)),
         tags: tags.unwrap_or_else(|| if kind == LinkKind::Item { item_tags.to_vec() } else { Vec::new() }),
     }
 }
@@ -272,8 +283,7 @@ fn id(table: Table<'_>) -> Id {
     };
     let (min, max) = (bound("min"), bound("max"));
     table.finish();
-    // A form that is not known has been named; an id of any form makes no further fault.
-    let (form, names) = form.map_or((Form::Opaque, None), |form| (form, names));
+    let Some(form) = form else { return Id::UNREAD };
     Id { names: names.unwrap_or(Named::Nothing), form, min: min.unwrap_or(1), max: max.unwrap_or(64) }
 }
 

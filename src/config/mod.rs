@@ -1,7 +1,10 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod apps;
+pub mod landing;
 pub mod looks;
 pub mod marketplaces;
+pub mod resolve;
 pub mod settings;
 pub mod tree;
 pub mod webhooks;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::apps::{self, Apps};
+use super::landing::MatrixFile;
 use super::marketplaces;
+use super::resolve::{self, ResolveSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -138,12 +141,18 @@ pub struct Settings {
     pub require_backtest: bool,
     /// When traffic is heavy: no window should end then.
     pub traffic: HeavyTraffic,
+    /// How permitted clicks are sent on.
+    pub landing: MatrixFile,
     /// Certificates of the TLS listener; the first answers names none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// How long before a link stops working its creator's webhooks are told.
     pub warn_ahead: Span,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Asking short links what they lead to, when a link is made.
+    pub resolve: ResolveSettings,
+    /// Our own apps that may open links of this gateway.
+    pub apps: Apps,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
     /// Log lines.
@@ -186,9 +195,12 @@ impl Settings {
             watch_policies: true,
             require_backtest: false,
             traffic: HeavyTraffic::default(),
+            landing: MatrixFile { path: base.join("landing.toml"), named: false },
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
+            resolve: ResolveSettings::default(),
+            apps: Apps::default(),
             words: marketplaces::shipped().clone(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
@@ -269,6 +281,12 @@ impl Settings {
             }
             table.finish();
         }
+        if let Some(table) = section("landing") {
+            if let Some(file) = table.get("matrix").and_then(|field| field.text()) {
+                settings.landing = MatrixFile { path: base.join(file), named: true };
+            }
+            table.finish();
+        }
         if let Some(table) = section("tls") {
             for entry in table.get("certificates").and_then(|field| field.list()).unwrap_or_default() {
                 let Some(pair) = entry.table() else { continue };
@@ -289,7 +307,16 @@ impl Settings {
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
         }
+        if let Some(table) = section("apps") {
+            settings.apps = apps::read(&table);
+            table.finish();
+        }
         marketplaces(&mut settings.words, section("marketplaces"), base, faults);
+        // The hosts it names are the marketplaces'.
+        if let Some(table) = section("resolve") {
+            settings.resolve = resolve::read(&table, base, settings.words.markets(), duration);
+            table.finish();
+        }
         if let Some(table) = section("vocabulary") {
             let words = &mut settings.words;
             for field in table.get("platforms").and_then(|field| field.list()).unwrap_or_default() {
@@ -515,6 +542,71 @@ mod tests {
             "did you mean `allow_private`?",
             "webhooks[3].name: `a` is the name of another",
             "reports.warn_ahead: `soon`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn resolving_is_read_whole_with_every_fault() {
+        let settings = read(
+            "[resolve]\nenabled = true\nhosts = [\"M.tb.cn\"]\nhop_timeout = \"500ms\"\ntimeout = \"2s\"\nca = \"ca.pem\"\n\
+             via = { \"m.tb.cn\" = \"127.0.0.1:8443\" }\n",
+        )
+        .unwrap()
+        .resolve;
+        assert_eq!((settings.enabled, settings.hosts), (Some(true), Some(vec!["m.tb.cn".to_owned()])));
+        assert_eq!((settings.hop_timeout, settings.timeout), (Duration::from_millis(500), Duration::from_secs(2)));
+        assert_eq!(settings.via["m.tb.cn"], SocketAddr::from(([127, 0, 0, 1], 8443)));
+        assert_eq!(settings.ca.as_deref(), Some(Path::new("base/ca.pem")));
+        let faults = read(
+            "[resolve]\nenable = true\nhosts = [\"evil.test\", \"passport.jd.com\"]\ntimeout = \"2m\"\n\
+             via = { \"m.tb.cn\" = \"here\", \"evil.test\" = \"127.0.0.1:1\" }\n",
+        )
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 6, "{all}");
+        for part in [
+            "did you mean `enabled`?",
+            "hosts[1]: `passport.jd.com`",
+            "over 60s",
+            "`here` is not an address",
+            "`evil.test`",
+        ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn our_apps_are_read_whole_with_every_fault() {
+        let fingerprint = ["AB"; 32].join(":");
+        let settings = read(&format!(
+            "[apps]\nios = [\"A1B2C3D4E5.com.example.app\"]\nharmony = [\"5765880207853134833\"]\npaths = [\"/x/*\"]\n\
+             [[apps.android]]\npackage = \"com.example.app\"\nsha256 = [\"{fingerprint}\"]\n"
+        ))
+        .unwrap();
+        assert_eq!((settings.apps.ios.len(), settings.apps.harmony.len()), (1, 1));
+        assert_eq!((settings.apps.paths, settings.apps.exclude), (vec!["/x/*".to_owned()], vec!["/*+".to_owned()]));
+        assert_eq!(settings.apps.android[0].fingerprints, [fingerprint]);
+        let faults = read(&format!(
+            "[apps]\nios = [\"com.example.app\", \"a1b2c3d4e5.x\"]\nharmony = [\"a b\"]\npaths = [\"x\"]\ncolour = 1\n\
+             [[apps.android]]\npackage = \"example\"\nsha256 = [\"{}\", \"AB\"]\n[[apps.android]]\n",
+            "ab".repeat(32),
+        ))
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 10, "{all}");
+        for part in [
+            "2: apps.ios[0]: `com.example.app`",
+            "apps.ios[1]",
+            "apps.harmony[0]: `a b`",
+            "apps.paths[0]: `x` is not a path",
+            "apps.colour",
+            "7: apps.android[0].package: `example`",
+            "write AB:AB:AB",
+            "sha256[1]: `AB` is not a SHA-256",
+            "apps.android[1].package: is missing",
+            "apps.android[1].sha256: is missing",
         ] {
             assert!(all.contains(part), "{part} not in\n{all}");
         }

@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::ControlState;
 use super::decision::{Brief, Case, Explained, LandingView, explain};
+use super::warnings::{Warning, standing};
 use crate::domain::link::{Link, LinkState};
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::Surface;
+use crate::domain::vocabulary::{LinkKind, Surface};
 
 /// A link that has just been issued.
 #[derive(Debug, Serialize)]
@@ -22,6 +23,15 @@ pub struct Issued {
     pub landing: LandingView,
     /// Whether it works now, and until when.
     pub decision: Brief,
+    /// Whether it is known what it leads to; left out where it is.
+    #[serde(skip_serializing_if = "is_true")]
+    pub identifiable: bool,
+    /// The text a visitor copies into the marketplace's app, for a share code alone; left out for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_code: Option<String>,
+    /// What is to be known of it, although nothing was wrong; left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// A whole link.
@@ -50,6 +60,9 @@ pub struct LinkView {
     pub tags: Vec<String>,
     /// From this instant on it answers 410.
     pub expires_at: Option<Timestamp>,
+    /// When the marketplace lets the short link it leads to die, at the latest; left out for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short_link_dies_at: Option<Timestamp>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// Grows with every change; what `If-Match` takes.
@@ -81,18 +94,32 @@ pub struct LinkPage {
     pub unreadable: Vec<String>,
 }
 
-/// The issued form of a link, decided under `policy` at `at`.
-pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp) -> Issued {
-    let explained = explain(policy, &state.words, &Case::of_link(link), at);
-    issued_as(state, link, &explained)
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
-fn issued_as(state: &ControlState, link: &Link, explained: &Explained) -> Issued {
+/// What is shared of a link.
+pub fn short_url(state: &ControlState, link: &Link) -> String {
+    format!("{}/{}", state.public_url.trim_end_matches('/'), link.code)
+}
+
+/// The issued form of a link, decided under `policy` at `at`; `found` is what came up in making it.
+pub fn issued(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp, found: Vec<Warning>) -> Issued {
+    let explained = explain(policy, &state.words, &Case::of_link(link), at);
+    let mut issued = issued_as(state, link, &explained, at);
+    issued.warnings.splice(0..0, found);
+    issued
+}
+
+fn issued_as(state: &ControlState, link: &Link, explained: &Explained, at: Timestamp) -> Issued {
     Issued {
         code: link.code.as_str().to_owned(),
-        short_url: format!("{}/{}", state.public_url.trim_end_matches('/'), link.code),
+        short_url: short_url(state, link),
         landing: LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &state.words),
         decision: explained.brief(),
+        identifiable: link.landing.link_kind != LinkKind::Unknown,
+        share_code: link.share_code.as_deref().map(str::to_owned),
+        warnings: standing(link, state.words.markets(), at),
     }
 }
 
@@ -122,7 +149,7 @@ pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp
         decision: decision(place + 1),
     });
     LinkView {
-        issued: issued_as(state, link, &explained),
+        issued: issued_as(state, link, &explained, at),
         state: match link.state {
             LinkState::Active => "active",
             LinkState::Disabled => "disabled",
@@ -136,6 +163,7 @@ pub fn link(state: &ControlState, policy: &PolicySet, link: &Link, at: Timestamp
         facts: link.facts.iter().map(|fact| (fact.name.clone(), fact.carried)).collect(),
         tags: link.tags.clone(),
         expires_at: link.expires_at,
+        short_link_dies_at: link.short_link_dies(state.words.markets()),
         created_at: link.created_at,
         revision: link.revision,
     }

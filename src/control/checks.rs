@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::fields::FieldFault;
-use crate::domain::link::Fact;
-use crate::domain::marketplace::Landing;
+use crate::domain::device::Os;
+use crate::domain::landing::matrix::Host;
+use crate::domain::link::{Fact, LONGEST_SHARE_CODE};
+use crate::domain::marketplace::{CodeKind, Landing, ShareFault};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
@@ -15,6 +17,14 @@ pub const LONGEST_LABEL: usize = 255;
 pub const MOST_TAGS: usize = 20;
 /// The longest tag, in characters.
 pub const LONGEST_TAG: usize = 64;
+
+/// What was pasted for a link.
+pub(super) struct Pasted {
+    /// Where it leads; for a code alone the marketplace's front page.
+    pub(super) landing: Landing,
+    /// A code alone, with the words around it.
+    pub(super) share_code: Option<Box<str>>,
+}
 
 /// Gathers the faults of one request.
 pub(super) struct Checks<'w> {
@@ -62,6 +72,14 @@ impl<'w> Checks<'w> {
 
     pub(super) fn link_kind(&mut self, text: &str) -> Option<LinkKind> {
         self.one_of("link_kind", text, LinkKind::parse(text), &LinkKind::names())
+    }
+
+    pub(super) fn host(&mut self, text: &str) -> Option<Host> {
+        self.one_of("app", text, Host::parse(text), &Host::names())
+    }
+
+    pub(super) fn os(&mut self, text: &str) -> Option<Os> {
+        self.one_of("os", text, Os::parse(text), &Os::names())
     }
 
     /// A creator, category or fact name.
@@ -145,6 +163,73 @@ impl<'w> Checks<'w> {
             Ok(landing) => Some(landing),
             Err(fault) => {
                 self.fault("url", text, fault.code(), fault.to_string());
+                None
+            }
+        }
+    }
+}
+
+impl Checks<'_> {
+    /// What a link is made of: an address, alone or in a share text, or a code alone, for which `marketplace` says whose it
+    /// is where the text does not tell.
+    pub(super) fn pasted(&mut self, text: &str, marketplace: Option<&str>) -> Option<Pasted> {
+        let stated = match marketplace {
+            Some(name) => Some(self.marketplace("marketplace", name)?),
+            None => None,
+        };
+        let kind = match self.words.markets().recognise_text(text) {
+            Err(ShareFault::UnidentifiableCode(kind)) => kind,
+            Err(fault) => {
+                self.fault("url", text, fault.code(), fault.to_string());
+                return None;
+            }
+            Ok(landing) if stated.is_none_or(|stated| stated == landing.marketplace) => {
+                return Some(Pasted { landing, share_code: None });
+            }
+            Ok(landing) => {
+                let own = self.words().marketplace_name(landing.marketplace);
+                let problem =
+                    format!("the link is one of {own}: leave `marketplace` out, it is for a code without a link");
+                self.fault("marketplace", marketplace.unwrap_or_default(), "contradiction", problem);
+                return None;
+            }
+        };
+        let code = text.trim();
+        if code.len() > LONGEST_SHARE_CODE {
+            let problem =
+                format!("a code and the words around it have at most {LONGEST_SHARE_CODE} bytes: paste the code alone");
+            self.fault("url", text, "too_long", problem);
+            return None;
+        }
+        if code.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            self.fault(
+                "url",
+                text,
+                "control_character",
+                "the code holds a control character: copy it again in one piece",
+            );
+            return None;
+        }
+        let told = match kind {
+            CodeKind::Taobao => Some(MarketplaceId::TAOBAO),
+            CodeKind::Jd => Some(MarketplaceId::JD),
+            CodeKind::Either => None,
+        };
+        let Some(whose) = stated.or(told) else {
+            let problem =
+                format!("is missing: this is {}, and it does not tell whose: give taobao, tmall or jd", kind.name());
+            self.fault("marketplace", "", "unidentifiable_code", problem);
+            return None;
+        };
+        match self.words.markets().home(whose) {
+            Some(landing) => Some(Pasted { landing, share_code: Some(code.into()) }),
+            None => {
+                let words = self.words;
+                let all = words.markets().all().filter(|(_, table)| table.home.is_some());
+                let known: Vec<&str> = all.map(|(_, table)| &*table.id).collect();
+                let problem =
+                    format!("has no front page to send a code's visitors to: use one of {}", known.join(", "));
+                self.fault("marketplace", marketplace.unwrap_or_default(), "no_codes", problem);
                 None
             }
         }

@@ -10,6 +10,13 @@ const TRIES: usize = 16;
 #[error("no link code could be drawn: the operating system gave no random bytes ({0})")]
 pub struct NoRandomness(String);
 
+impl NoRandomness {
+    /// What the operating system said.
+    pub(super) fn new(error: &getrandom::Error) -> Self {
+        NoRandomness(error.to_string())
+    }
+}
+
 /// Draws codes for one call of [`crate::catalog::Catalog::create`].
 #[derive(Debug)]
 pub struct Codes {
@@ -36,7 +43,7 @@ impl Codes {
 fn draw() -> Result<Code, NoRandomness> {
     for _ in 0..TRIES {
         let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(|error| NoRandomness(error.to_string()))?;
+        getrandom::fill(&mut random).map_err(|error| NoRandomness::new(&error))?;
         if let Some(code) = Code::generate(&random) {
             return Ok(code);
         }

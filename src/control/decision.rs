@@ -10,14 +10,16 @@ use super::alternates::{self, AlternateDraft};
 use super::checks::Checks;
 use super::fields::{FieldFault, Fields};
 use super::landings::{LandingDecided, landings};
+use super::sent::{self, SentView};
 use crate::domain::alternates::{Alternate, AlternateView};
+use crate::domain::device::Device;
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Fact, Link, LinkState, Placement, facts_text};
 use crate::domain::marketplace::{Destination, Landing};
 use crate::domain::policy::explain::Looked;
-use crate::domain::policy::{self, Facts, PolicySet, Reason, choice_until, choose};
+use crate::domain::policy::{self, Decision, Facts, PolicySet, Reason, choice_until, choose};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
+use crate::domain::vocabulary::{LandingMode, LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 use crate::policies::canonical::describe_kill;
 
 /// Where a click would land.
@@ -95,6 +97,12 @@ pub struct Explained {
     pub alternate: u8,
     /// Every landing of a link that has alternates, the link's own first; empty for one that has none.
     pub alternates: Vec<LandingDecided>,
+    /// What the agreement asks for; none for a refusal.
+    #[serde(skip)]
+    pub mode: Option<LandingMode>,
+    /// How the visitor the question names would be sent on; left out where it names none, and for a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentView>,
 }
 
 /// The short form that comes with a link.
@@ -220,6 +228,8 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         trace: Vec::new(),
         alternate: 0,
         alternates: Vec::new(),
+        mode: None,
+        sent: None,
     };
     if let Some(reason) = case.ended(at) {
         explained.reason = reason;
@@ -254,6 +264,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
     explained.alternate = choice.alternate;
     explained.outcome = if allowed { Outcome::Allow } else { Outcome::Deny };
     explained.reason = choice.decision.reason();
+    explained.mode = mode(&choice.decision);
     explained.agreement = choice.decision.rule_id().map(str::to_owned);
     explained.kill = choice.decision.kill().map(|kill| describe_kill(kill, words));
     explained.trace = policy::explain(policy, &choice.facts, at).trace;
@@ -261,8 +272,16 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
     explained
 }
 
+/// What the agreement that permits asks for.
+pub(super) fn mode(decision: &Decision<'_>) -> Option<LandingMode> {
+    match decision {
+        Decision::Allow(permit) => Some(permit.landing()),
+        Decision::Refuse(_) => None,
+    }
+}
+
 /// The fields of a question.
-pub const FIELDS: [&str; 13] = [
+pub const FIELDS: [&str; 15] = [
     "platform",
     "surface",
     "url",
@@ -276,6 +295,8 @@ pub const FIELDS: [&str; 13] = [
     "creator",
     "facts",
     "alternates",
+    "app",
+    "os",
 ];
 
 /// A question as somebody asks it: the body of `POST /v1/decide`, or the arguments of `explain`.
@@ -307,6 +328,10 @@ pub struct DecideRequest {
     pub facts: Option<BTreeMap<String, bool>>,
     /// Where else it leads, in the order of trying; instead of a stored link's own.
     pub alternates: Option<Vec<AlternateDraft>>,
+    /// The visitor's host app, `chromium` for a browser that follows `intent:`; with `os` it asks how they are sent on.
+    pub app: Option<String>,
+    /// The visitor's system.
+    pub os: Option<String>,
     /// What could not even be read; [`DecideRequest::check`] reports it with the rest.
     pub misread: Vec<FieldFault>,
 }
@@ -329,6 +354,8 @@ pub struct Question {
     pub subject: Subject,
     /// The instant asked about.
     pub at: Timestamp,
+    /// The visitor's device, where the question names one.
+    pub device: Option<Device>,
     platform: Option<PlatformId>,
     surface: Option<Surface>,
     shop_type: Option<ShopType>,
@@ -373,6 +400,8 @@ impl DecideRequest {
             creator: fields.text("creator"),
             facts: fields.facts("facts"),
             alternates: alternates::read(&mut fields),
+            app: fields.text("app"),
+            os: fields.text("os"),
             misread: Vec::new(),
         };
         request.misread = fields.faults;
@@ -432,11 +461,14 @@ impl DecideRequest {
             _ => None,
         };
         let alternates = self.alternates.as_ref().map(|drafts| checks.alternates(drafts, own));
+        let host = self.app.as_deref().and_then(|text| checks.host(text));
+        let os = self.os.as_deref().and_then(|text| checks.os(text));
         let at = self.at.as_deref().map_or(Some(now), |text| checks.instant("at", text));
         match (subject, at) {
             (Some(subject), Some(at)) if checks.faults.is_empty() => Ok(Question {
                 subject,
                 at,
+                device: sent::device(host, os),
                 platform,
                 surface,
                 shop_type,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::alternates::{self, AlternateDraft};
-use super::checks::Checks;
+use super::checks::{Checks, Pasted};
 use super::fields::{FieldFault, Fields};
 use crate::catalog::NewLink;
 use crate::domain::code::{BadCode, Code};
@@ -15,8 +15,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{ShopType, Vocabulary};
 
 /// The fields of a draft.
-pub const FIELDS: [&str; 11] = [
+pub const FIELDS: [&str; 12] = [
     "url",
+    "marketplace",
     "platform",
     "surface",
     "creator",
@@ -32,8 +33,10 @@ pub const FIELDS: [&str; 11] = [
 /// A link to be issued, in the words of whoever asks.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LinkDraft {
-    /// The marketplace's link, alone or in a whole share text.
+    /// The marketplace's link, alone or in a whole share text; or a share code (口令) alone.
     pub url: Option<String>,
+    /// Whose code it is, for a code alone that does not tell.
+    pub marketplace: Option<String>,
     /// The platform it is bound to.
     pub platform: Option<String>,
     /// The surface it is bound to.
@@ -64,6 +67,7 @@ impl LinkDraft {
         let mut fields = Fields::new(value, &FIELDS);
         let mut draft = LinkDraft {
             url: fields.text("url"),
+            marketplace: fields.text("marketplace"),
             platform: fields.text("platform"),
             surface: fields.text("surface"),
             creator: fields.text("creator"),
@@ -86,8 +90,8 @@ impl LinkDraft {
     /// Every fault of the draft.
     pub fn check(&self, words: &Vocabulary, now: Timestamp) -> Result<NewLink, Vec<FieldFault>> {
         let mut checks = Checks::new(words, self.misread.clone());
-        let landing = match &self.url {
-            Some(url) => checks.url(url),
+        let pasted = match &self.url {
+            Some(url) => checks.pasted(url, self.marketplace.as_deref()),
             None => {
                 if !checks.faults.iter().any(|fault| fault.field == "url") {
                     checks.fault(
@@ -100,7 +104,7 @@ impl LinkDraft {
                 None
             }
         };
-        let alternates = checks.alternates(&self.alternates, landing.as_ref());
+        let alternates = checks.alternates(&self.alternates, pasted.as_ref().map(|pasted| &pasted.landing));
         let placement = Placement {
             platform: self.platform.as_deref().and_then(|text| checks.platform("platform", text)),
             surface: self.surface.as_deref().and_then(|text| checks.surface(text)),
@@ -123,8 +127,8 @@ impl LinkDraft {
         let facts = checks.facts(&self.facts);
         let tags = checks.tags(&self.tags);
         let expires_at = self.expires_at.as_deref().and_then(|text| checks.expiry(text, now));
-        match landing {
-            Some(landing) if checks.faults.is_empty() => Ok(NewLink {
+        match pasted {
+            Some(Pasted { landing, share_code }) if checks.faults.is_empty() => Ok(NewLink {
                 slug,
                 landing,
                 alternates,
@@ -135,6 +139,7 @@ impl LinkDraft {
                 facts,
                 tags,
                 expires_at,
+                share_code,
                 created_at: now,
             }),
             _ => Err(checks.faults),
@@ -147,6 +152,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    use crate::domain::vocabulary::{LinkKind, MarketplaceId};
 
     const NOW: Timestamp = Timestamp::from_millis(1_669_823_999_999);
 
@@ -171,6 +178,34 @@ mod tests {
         assert_eq!(check(&text).unwrap().landing, new.landing, "words around it make no difference");
         let bare = check(&json!({"url": "https://item.jd.com/1.html"})).unwrap();
         assert_eq!((bare.shop_type, bare.creator, bare.placement), (ShopType::Unknown, None, Placement::default()));
+    }
+
+    #[test]
+    fn a_code_alone_is_a_text_to_copy() {
+        let code = |text: &str, marketplace: Option<&str>| check(&json!({"url": text, "marketplace": marketplace}));
+        let new = code(" 復製这段话￥AbCdEf12345￥打开手机淘宝 ", None).unwrap();
+        assert_eq!(
+            new.share_code.as_deref(),
+            Some("復製这段话￥AbCdEf12345￥打开手机淘宝"),
+            "the whole text, as the app reads it"
+        );
+        assert_eq!((new.landing.marketplace, new.landing.link_kind), (MarketplaceId::TAOBAO, LinkKind::Unknown));
+        assert_eq!(new.landing.destination.as_str(), "https://www.taobao.com/");
+        assert_eq!(code("￥AbCdEf12345678%", None).unwrap().landing.marketplace, MarketplaceId::JD);
+        assert_eq!(code("￥AbCdEf12345￥", Some("tmall")).unwrap().landing.marketplace, MarketplaceId::TMALL);
+        let refused = |text: &str, marketplace: Option<&str>| {
+            let faults = code(text, marketplace).unwrap_err();
+            let named: Vec<_> = faults.iter().map(|fault| (fault.field.clone(), fault.code)).collect();
+            let [(field, code)] = &named[..] else { panic!("{named:?}") };
+            (field.clone(), *code)
+        };
+        assert_eq!(refused("￥AbCdEf123456￥", None), ("marketplace".into(), "unidentifiable_code"), "whose it is");
+        assert_eq!(refused("￥AbCdEf123456￥", Some("kuaishou")), ("marketplace".into(), "no_codes"));
+        assert_eq!(refused("￥AbCdEf12345￥\u{7}", None), ("url".into(), "control_character"));
+        assert_eq!(refused(&format!("￥AbCdEf12345￥{}", "很".repeat(400)), None), ("url".into(), "too_long"));
+        let link = "https://item.jd.com/100012043978.html";
+        assert_eq!(refused(link, Some("taobao")), ("marketplace".into(), "contradiction"));
+        assert_eq!(code(link, Some("jd")).unwrap().share_code, None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::api::Api;
 use super::decision::Case;
-use super::keys::{KeyError, KeyText, Role};
+use super::keys::{KeyError, KeyHash, KeyStore, KeyText, Role};
 use super::problem::ApiError;
 use crate::catalog::store::LinkQuery;
 use crate::domain::link::Link;
@@ -50,21 +50,26 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, ApiError> {
         return Err(ApiError::NoKey);
     }
     let key = KeyText::parse(text.trim()).ok_or(ApiError::BadKey)?;
-    match api.state.keys.find(key.hash()).await {
-        Ok(Some(record)) if record.revoked_at.is_none() => {
-            let by = format!("{} ({})", record.name, record.id);
-            Ok(Caller { role: record.role, scope: record.scope, by })
-        }
-        Ok(_) => Err(ApiError::BadKey),
-        Err(error @ KeyError::Unreadable { .. }) => {
-            tracing::error!(%error, "control API: keys");
-            Err(ApiError::BadKey)
-        }
-        Err(error) => Err(error.into()),
-    }
+    Caller::of_key(&*api.state.keys, key.hash()).await
 }
 
 impl Caller {
+    /// Whoever the key of this hash speaks for, now.
+    pub(super) async fn of_key(keys: &dyn KeyStore, hash: KeyHash) -> Result<Caller, ApiError> {
+        match keys.find(hash).await {
+            Ok(Some(record)) if record.revoked_at.is_none() => {
+                let by = format!("{} ({})", record.name, record.id);
+                Ok(Caller { role: record.role, scope: record.scope, by })
+            }
+            Ok(_) => Err(ApiError::BadKey),
+            Err(error @ KeyError::Unreadable { .. }) => {
+                tracing::error!(%error, "control API: keys");
+                Err(ApiError::BadKey)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn bound_to(&self, role: Role) -> Option<&str> {
         if self.role == role { self.scope.as_deref() } else { None }
     }

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::decision::{Aim, Case, LandingView};
+use super::decision::{Aim, Case, LandingView, mode};
+use super::sent::SentView;
 use crate::domain::hop::Outcome;
 use crate::domain::policy::{Facts, PolicySet, Reason, decide, valid_until};
 use crate::domain::time::Timestamp;
-use crate::domain::vocabulary::Vocabulary;
+use crate::domain::vocabulary::{LandingMode, Vocabulary};
 
 /// One landing of a link with alternates, and what the policy says of it alone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -25,6 +26,12 @@ pub struct LandingDecided {
     pub valid_until: Option<Timestamp>,
     /// Where it leads.
     pub landing: LandingView,
+    /// What the agreement asks for; none for a refusal.
+    #[serde(skip)]
+    pub mode: Option<LandingMode>,
+    /// How the visitor the question names would be sent on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentView>,
 }
 
 /// Each landing of `case` with its own decision, the link's own first.
@@ -46,6 +53,8 @@ pub(super) fn landings(
             agreement: decision.rule_id().map(str::to_owned),
             valid_until: case.bounded(valid_until(policy, &facts, at), allowed),
             landing: LandingView::new(&landing, facts.shop_type, facts.link_kind, words),
+            mode: mode(&decision),
+            sent: None,
         }
     };
     let others = (1..=u8::MAX).zip(&case.alternates);

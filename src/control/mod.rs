@@ -4,11 +4,14 @@
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
 //! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
-//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`policy`], [`kill`], [`terms`]: what is asked for,
+//! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`sent`], [`policy`], [`kill`], [`terms`]: what is asked for,
 //!   checked without HTTP, for the command line as well;
+//! - [`identify`], [`warnings`]: what short links lead to, and what whoever makes a link should know of it;
 //! - [`candidate`], [`backtests`]: policies that are tried out, and the runs over recorded hops;
 //! - [`fields`], [`checks`]: reading and checking with every fault at once;
 //! - [`api`]: the table of routes and their handlers; [`answer`]: what they say; [`problem`]: how they refuse;
+//! - [`console`]: the page of creators at `/`;
+//! - [`qr`]: short links as QR codes;
 //! - [`calendar`]: which windows are open when;
 //! - [`ops`]: metrics and readiness.
 
@@ -21,25 +24,31 @@ pub mod candidate;
 pub mod change;
 pub mod checks;
 pub mod codes;
+pub mod console;
 pub mod decision;
 pub mod draft;
 pub mod fields;
 pub mod guard;
+pub mod identify;
+mod issue;
 pub mod keys;
 pub mod kill;
 pub mod landings;
 pub mod ops;
 pub mod policy;
 pub mod problem;
+pub mod qr;
+pub mod sent;
 pub mod terms;
+pub mod warnings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use api::router;
 pub use ops::{OpsState, ops_router};
 
 use crate::catalog::Catalog;
+use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
@@ -48,6 +57,7 @@ use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
 use crate::policies::store::PolicyStore;
+use crate::resolve::Resolver;
 use keys::KeyStore;
 
 /// Everything the API needs.
@@ -61,12 +71,16 @@ pub struct ControlState {
     pub publisher: Arc<Publisher>,
     /// Policy versions that are kept.
     pub policy_store: Arc<dyn PolicyStore>,
+    /// How permitted clicks are sent on.
+    pub landings: Arc<Landings>,
     /// The candidate beside the policy in force, if one is set.
     pub shadow: Arc<ShadowSlot>,
     /// Keys of callers.
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// Asks short links what they lead to, where that is wanted.
+    pub resolver: Option<Resolver>,
     /// Time.
     pub clock: Clock,
     /// Names.
@@ -79,4 +93,9 @@ pub struct ControlState {
     pub public_url: String,
     /// This gateway's name.
     pub node: String,
+}
+
+/// Everything the control listener serves: the API and the page of creators.
+pub fn router(state: ControlState) -> axum::Router {
+    api::router(state.clone()).merge(console::router(state))
 }

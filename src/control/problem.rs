@@ -294,6 +294,13 @@ impl ApiError {
         }
     }
 
+    /// The same for a page: its status, its title in both languages, and its detail. Logs what operators need to know.
+    pub(super) fn told(&self) -> (StatusCode, &'static str, String) {
+        self.log();
+        let Words(_, status, title, detail) = self.words();
+        (status, title, detail)
+    }
+
     /// What operators need to know and callers must not.
     fn log(&self) {
         match self {

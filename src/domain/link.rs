@@ -3,9 +3,12 @@
 
 use super::alternates::{Alternate, Alternates};
 use super::code::Code;
-use super::marketplace::Landing;
+use super::marketplace::{Landing, Marketplaces};
 use super::time::Timestamp;
 use super::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface};
+
+/// The longest share code (口令) of a link, with the words around it, in bytes.
+pub const LONGEST_SHARE_CODE: usize = 1_024;
 
 /// Most alternates of a link.
 pub const MOST_ALTERNATES: usize = 8;
@@ -80,12 +83,24 @@ pub struct Link {
     pub tags: Vec<String>,
     /// From this instant on it answers 410.
     pub expires_at: Option<Timestamp>,
+    /// The text a visitor copies into the marketplace's app, for a link made of a share code (口令) alone: nobody but that
+    /// app knows what it stands for.
+    pub share_code: Option<Box<str>>,
     /// Active or switched off.
     pub state: LinkState,
     /// When it was issued.
     pub created_at: Timestamp,
     /// Grows with every change in the store; 0 before it was stored.
     pub revision: i64,
+}
+
+impl Link {
+    /// When the marketplace lets the link's own short link die, counted from when it was stored, as its issue is not known;
+    /// `None` for others, and where the link itself ends before.
+    pub fn short_link_dies(&self, markets: &Marketplaces) -> Option<Timestamp> {
+        let dies = markets.short_life(&self.landing)?.after(self.created_at);
+        (self.share_code.is_none() && self.expires_at.is_none_or(|end| dies < end)).then_some(dies)
+    }
 }
 
 /// A link as the click path sees it: borrowed from the catalog's packed form for the length of one decision.
@@ -114,6 +129,9 @@ pub struct LinkView<'a> {
     pub url: &'a str,
     /// Where else it leads, in the order of trying.
     pub alternates: Alternates<'a>,
+    /// The text a visitor copies into the marketplace's app; empty for a link that is an address. Written by whoever issued
+    /// the link: a page must escape it.
+    pub share_code: &'a str,
     /// From this instant on it answers 410; [`Timestamp::MAX`] for never.
     pub expires_at: Timestamp,
     /// Active or switched off.

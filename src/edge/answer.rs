@@ -1,5 +1,7 @@
 //! Outcomes as HTTP answers: the one place that maps what happened to a status. Never a permanent redirect.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
@@ -9,9 +11,12 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
 
-use super::pages::{self, Language, Words};
+use super::pages::{self, Language, Words, frame, launch};
 use crate::click::Refused;
+use crate::click::landings::Launch;
+use crate::click::preview::{Preview, Shown};
 use crate::domain::policy::Reason;
+use crate::domain::vocabulary::Vocabulary;
 
 /// An answer of the click listeners.
 pub type Answered = Response<Full<Bytes>>;
@@ -19,6 +24,9 @@ pub type Answered = Response<Full<Bytes>>;
 /// The header that carries the click's id.
 pub const HOP_ID: HeaderName = HeaderName::from_static("hop-id");
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
@@ -43,6 +51,37 @@ pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
     headers.insert(LOCATION, location);
     headers.insert(CACHE_CONTROL, NO_STORE);
     put_hop_id(headers, hop_id);
+    answer
+}
+
+/// `200`: a page that sends a permitted visitor on, or the same as JSON for a host app that does it by itself.
+pub fn launched(launched: &Launch, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
+    let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
+    let body = if wish.json {
+        Body::Json(json!({
+            "status": StatusCode::OK.as_u16(),
+            "way": launched.way,
+            "marketplace": launched.marketplace,
+            "url": launched.url,
+            "app_url": launched.app_url,
+            "universal_link": launched.universal_link,
+            "mini_program": launched.mini_program,
+            "copy": launched.copy,
+            "hop_id": id,
+        }))
+    } else {
+        let policy = match launch::script(launched.way) {
+            Some(launch::OPEN_SCRIPT) => &OPENS,
+            Some(_) => &COPIES,
+            None => &STILL,
+        };
+        Body::Page(launch::html(launched, id, wish.language), policy)
+    };
+    let mut answer = page(StatusCode::OK, body, hop_id, wish);
+    // What is sent depends on the visitor's app; that nobody may store it is said too, this is for those who do.
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept, Accept-Language, User-Agent, X-Requested-With"));
     answer
 }
 
@@ -82,6 +121,34 @@ pub fn busy(wish: Wish) -> Answered {
     answer
 }
 
+/// `200`: a look at a link, which is no click.
+pub fn preview(preview: &Preview, words: &Vocabulary, short_url: &str, wish: Wish) -> Answered {
+    let body = if wish.json {
+        Body::Json(pages::preview::json(preview, words, short_url))
+    } else {
+        Body::Page(pages::preview::html(preview, words, short_url, wish.language), &LOOKS)
+    };
+    let mut answer = page(StatusCode::OK, body, None, wish);
+    answer.headers_mut().insert(ROBOTS, HeaderValue::from_static("noindex, nofollow"));
+    answer
+}
+
+/// `200`: what a fetcher of link previews gets in place of a redirect.
+pub fn card(short_url: &str, landing: Option<&Shown>, hop_id: Option<&[u8]>, language: Language) -> Answered {
+    let body = pages::card::card(short_url, landing, language);
+    page(StatusCode::OK, Body::Page(body, &STILL), hop_id, Wish { json: false, language })
+}
+
+/// `200`: a file phones learn from, kept by them for an hour.
+pub fn well_known(file: Bytes) -> Answered {
+    let mut answer = Response::new(Full::new(file));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
 /// `405`.
 pub fn wrong_method() -> Answered {
     let mut answer = status(StatusCode::METHOD_NOT_ALLOWED);
@@ -113,7 +180,7 @@ fn told(
     wish: Wish,
 ) -> Answered {
     let id = hop_id.and_then(|id| std::str::from_utf8(id).ok());
-    let (kind, body) = if wish.json {
+    let body = if wish.json {
         let mut object = json!({
             "status": code.as_u16(),
             "title": words.title,
@@ -126,9 +193,30 @@ fn told(
             }
             object.extend(more);
         }
-        (HeaderValue::from_static("application/json"), object.to_string())
+        Body::Json(object)
     } else {
-        (HeaderValue::from_static("text/html; charset=utf-8"), pages::html(words, id, wish.language))
+        Body::Page(pages::html(words, id, wish.language), &STILL)
+    };
+    page(code, body, hop_id, wish)
+}
+
+/// What a page may do: look like every page, look like a preview, open an app, copy.
+static STILL: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, None));
+static LOOKS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(Some(pages::preview::STYLE), None));
+static OPENS: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, Some(launch::OPEN_SCRIPT)));
+static COPIES: LazyLock<HeaderValue> = LazyLock::new(|| frame::policy(None, Some(launch::COPY_SCRIPT)));
+
+/// What is said, and for a page what it may do.
+enum Body {
+    Json(serde_json::Value),
+    Page(String, &'static LazyLock<HeaderValue>),
+}
+
+/// A page or an object of ours: never stored, nothing fetched by it, nothing run but what is named.
+fn page(code: StatusCode, body: Body, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
+    let (kind, policy, body) = match body {
+        Body::Json(object) => (JSON, &*STILL, object.to_string()),
+        Body::Page(html, policy) => (HTML, &**policy, html),
     };
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = code;
@@ -139,12 +227,7 @@ fn told(
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(REFERRER_POLICY, NO_REFERRER);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-        ),
-    );
+    headers.insert(CONTENT_SECURITY_POLICY, policy.clone());
     put_hop_id(headers, hop_id);
     answer
 }

@@ -10,4 +10,5 @@ pub mod route;
 pub mod service;
 pub mod tls;
 pub mod watch;
+pub mod well_known;
 pub mod worker;

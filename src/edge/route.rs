@@ -1,7 +1,7 @@
 //! What a path on the click listeners asks for. Never looks at anything but the path.
 
-/// The longest path that can hold a code: 64 characters, the slash and the mark of a preview.
-const LONGEST: usize = 66;
+/// The longest path that can hold a code: 64 characters, the slash and the mark of a preview, encoded by some apps.
+const LONGEST: usize = 68;
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,8 @@ pub fn route(path: &str) -> Route<'_> {
     if rest.is_empty() || path.len() > LONGEST || rest.contains(['/', '.']) {
         return Route::None;
     }
-    match rest.strip_suffix('+') {
+    let code = rest.strip_suffix('+').or_else(|| rest.strip_suffix("%2B")).or_else(|| rest.strip_suffix("%2b"));
+    match code {
         Some("") => Route::None,
         Some(code) => Route::Preview(code),
         None if rest == "go" => Route::Go,
@@ -47,6 +48,7 @@ mod tests {
             ("/k3Xw9QaZ+", Route::Preview("k3Xw9QaZ")),
             (&longest, Route::Code(&longest[1..])),
             ("/go", Route::Go),
+            ("/k3Xw9QaZ%2B", Route::Preview("k3Xw9QaZ")),
             ("/go+", Route::Preview("go")),
             ("/.well-known/assetlinks.json", Route::WellKnown("assetlinks.json")),
             ("/", Route::None),
@@ -58,6 +60,6 @@ mod tests {
         ] {
             assert_eq!(route(path), expected, "{path}");
         }
-        assert_eq!(route(&format!("{longest}aa+")), Route::None);
+        assert_eq!(route(&format!("{longest}aaa+")), Route::None);
     }
 }

@@ -1,11 +1,13 @@
 //! Requests to facts, outcomes to answers: the HTTP side of one click. Decides nothing.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
@@ -20,7 +22,9 @@ use super::hold::Outbox;
 use super::pages::Language;
 use super::route::{Route, route};
 use super::watch::{Phase, Watch};
-use crate::catalog::FetchError;
+use super::well_known::WellKnown;
+use crate::catalog::{FetchError, Lookup};
+use crate::click::preview::Looked;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
 use crate::domain::hop::HopFlags;
@@ -32,10 +36,59 @@ use crate::telemetry::metrics::{Shed, bump};
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
 
+/// Looks at links without a click, of one worker: so many at once …
+const LOOKS: u32 = 40;
+/// … and one more after each of these. A look asks the policy about every spot there is, hundreds of times a click's work.
+const NEXT_LOOK: Duration = Duration::from_millis(50);
+
+/// What every worker serves beside clicks.
+pub struct Site {
+    /// What short links begin with, without a slash at the end.
+    pub public_url: String,
+    /// What phones read.
+    pub well_known: WellKnown,
+}
+
+impl Site {
+    fn short_url(&self, code: &str) -> String {
+        format!("{}/{code}", self.public_url)
+    }
+}
+
+/// How many more looks a worker has time for.
+pub struct Looks {
+    left: Cell<u32>,
+    since: Cell<Instant>,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Looks { left: Cell::new(LOOKS), since: Cell::new(Instant::now()) }
+    }
+}
+
+impl Looks {
+    fn take(&self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since.get());
+        let more = u32::try_from(passed.as_millis() / NEXT_LOOK.as_millis()).unwrap_or(LOOKS);
+        if more > 0 {
+            self.left.set(self.left.get().saturating_add(more).min(LOOKS));
+            self.since.set(now);
+        }
+        let Some(left) = self.left.get().checked_sub(1) else { return false };
+        self.left.set(left);
+        true
+    }
+}
+
 /// What all connections of a worker share.
 pub struct Shared {
     /// Clicks.
     pub worker: Worker,
+    /// What is served beside them.
+    pub site: Arc<Site>,
+    /// Looks without a click.
+    pub looks: Looks,
     /// What to do when a hop cannot be recorded in time.
     pub on_deadline: OnDeadline,
     /// Most header fields of a request.
@@ -74,11 +127,15 @@ impl Service<Request<Incoming>> for Clicks {
         if let Some(refusal) = self.unfit(&request, &seen) {
             return Answering::Now(Some(refusal));
         }
-        let code = match route(request.uri().path()) {
-            Route::Code(code) => code,
-            Route::Preview(_) | Route::Go | Route::WellKnown(_) | Route::None => {
-                return Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
-            }
+        let nothing = || Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
+        let (code, look) = match route(request.uri().path()) {
+            Route::Code(code) => (code, false),
+            Route::Preview(code) => (code, true),
+            Route::WellKnown(name) => match self.shared.site.well_known.file(name) {
+                Some(file) => return Answering::Now(Some(answer::well_known(file))),
+                None => return nothing(),
+            },
+            Route::Go | Route::None => return nothing(),
         };
         let ask = Ask {
             code,
@@ -87,6 +144,15 @@ impl Service<Request<Incoming>> for Clicks {
             agent: seen.agent,
             flags: seen.flags,
         };
+        if look {
+            return match look_at(&self.shared, &ask, headers) {
+                Some(answer) => Answering::Now(Some(answer)),
+                None => {
+                    let address = ask.address;
+                    Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)))
+                }
+            };
+        }
         let mut clicked = self.shared.worker.click(&ask);
         if matches!(clicked.answer, Answer::NotLoaded) {
             let address = ask.address;
@@ -96,11 +162,34 @@ impl Service<Request<Incoming>> for Clicks {
             // An answer that has left hyper can no longer become another one.
             (commit, OnDeadline::Refuse) => clicked.commit = commit,
             (Some(commit), OnDeadline::Redirect) => {
-                self.outbox.hold(commit, matches!(clicked.answer, Answer::Redirect(_)));
+                self.outbox.hold(commit, redirects(&clicked));
             }
             (None, _) => {}
         }
-        answering(&self.shared, clicked, headers)
+        answering(&self.shared, clicked, code, headers)
+    }
+}
+
+/// Whether an answer sends anybody anywhere: what fetches a preview gets a card instead.
+fn redirects(clicked: &Clicked) -> bool {
+    clicked.answer.lands() && !clicked.preview
+}
+
+/// A look at a link; `None` while its code has not been loaded.
+fn look_at(shared: &Shared, ask: &Ask<'_>, headers: &HeaderMap) -> Option<Answered> {
+    let catalog = &shared.worker.gateway().catalog;
+    if catalog.with(ask.code, |_| ()) == Lookup::Found(()) && !shared.looks.take(Instant::now()) {
+        shared.worker.counters().shed(Shed::Preview);
+        return Some(answer::busy(wish(headers)));
+    }
+    match shared.worker.preview(ask) {
+        Looked::Shown(preview) => {
+            let words = &shared.worker.gateway().words;
+            Some(answer::preview(&preview, words, &shared.site.short_url(ask.code), wish(headers)))
+        }
+        Looked::Gone(reason) => Some(answer::missing(reason, None, wish(headers))),
+        Looked::Unknown => Some(answer::missing(Reason::UnknownLink, None, wish(headers))),
+        Looked::NotLoaded => None,
     }
 }
 
@@ -157,11 +246,15 @@ fn wish(headers: &HeaderMap) -> Wish {
 }
 
 /// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
-fn answering(shared: &Rc<Shared>, clicked: Clicked, headers: &HeaderMap) -> Answering {
+fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &HeaderMap) -> Answering {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
-    let redirects = matches!(clicked.answer, Answer::Redirect(_));
+    let redirects = redirects(&clicked);
+    let card = |landing| answer::card(&shared.site.short_url(code), landing, id, wish(headers).language);
     let answer = match clicked.answer {
+        Answer::Redirect(_) if clicked.preview => card(shared.worker.landing_taken(code, clicked.alternate).as_ref()),
+        Answer::Refused(_) if clicked.preview => card(None),
         Answer::Redirect(location) => answer::redirect(location, id),
+        Answer::Launch(launch) => answer::launched(&launch, id, wish(headers)),
         Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
         Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
@@ -180,11 +273,16 @@ fn busy(shared: &Shared, headers: &HeaderMap) -> Answered {
     answer::busy(wish(headers))
 }
 
-/// A click on a code that has not been loaded yet: its store is asked, within bounds. Only until the catalog is loaded.
+/// A click or a look at a code that has not been loaded yet: its store is asked, within bounds. Only until the catalog is
+/// loaded.
 async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -> Answered {
     let headers = request.headers();
-    let code = request.uri().path().trim_start_matches('/').to_owned();
-    match shared.worker.gateway().catalog.fetch(&code).await {
+    let (code, look) = match route(request.uri().path()) {
+        Route::Code(code) => (code, false),
+        Route::Preview(code) => (code, true),
+        Route::Go | Route::WellKnown(_) | Route::None => return busy(&shared, headers),
+    };
+    match shared.worker.gateway().catalog.fetch(code).await {
         Ok(Some(_)) => {}
         Ok(None) => return answer::missing(Reason::UnknownLink, None, wish(headers)),
         Err(FetchError::Busy) => return busy(&shared, headers),
@@ -194,10 +292,13 @@ async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -
         }
     }
     let seen = Seen::read(request.method(), headers);
-    let ask = Ask { code: &code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
+    let ask = Ask { code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
+    if look {
+        return look_at(&shared, &ask, headers).unwrap_or_else(|| busy(&shared, headers));
+    }
     // The link is in memory now.
     let clicked = shared.worker.click(&ask);
-    answering(&shared, clicked, headers).await.unwrap_or_else(|never| match never {})
+    answering(&shared, clicked, code, headers).await.unwrap_or_else(|never| match never {})
 }
 
 /// The future of an answer.
@@ -251,5 +352,21 @@ impl Future for Answering {
         };
         // `None` only if polled again after it was ready, which no executor does.
         Poll::Ready(Ok(answer.unwrap_or_else(|| answer::status(StatusCode::INTERNAL_SERVER_ERROR))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_have_a_bound_and_come_back_with_time() {
+        let looks = Looks::default();
+        let begun = looks.since.get();
+        assert_eq!((0..100).filter(|_| looks.take(begun)).count(), LOOKS as usize);
+        assert!(!looks.take(begun + NEXT_LOOK / 2));
+        assert!(looks.take(begun + NEXT_LOOK) && !looks.take(begun + NEXT_LOOK));
+        let later = begun + Duration::from_secs(86_400);
+        assert_eq!((0..100).filter(|_| looks.take(later)).count(), LOOKS as usize, "never more than at first");
     }
 }

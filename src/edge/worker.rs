@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use super::client::{ProxyHeader, is_trusted, proxy_header};
 use super::hold::Outbox;
 use super::listen::refuse_newcomers;
-use super::service::{Clicks, Shared};
+use super::service::{Clicks, Looks, Shared, Site};
 use super::tls::Certificates;
 use super::watch::{Phase, TICK, Tracked, Watch, Watched, Watches};
 use crate::click::{Gateway, Worker};
@@ -51,6 +51,8 @@ pub struct WorkerSetup {
     pub gateway: Arc<Gateway>,
     /// Where hops go.
     pub lanes: Lanes,
+    /// What is served beside clicks.
+    pub site: Arc<Site>,
     /// This worker's counters.
     pub counters: Arc<WorkerCounters>,
     /// Its share of the HTTP listener.
@@ -94,12 +96,25 @@ pub fn run(setup: WorkerSetup) -> io::Result<()> {
 }
 
 async fn serve(setup: WorkerSetup) -> io::Result<()> {
-    let WorkerSetup { gateway, lanes, counters, http, tls, limits, open, trusted, proxy_protocol, on_deadline, drain } =
-        setup;
+    let WorkerSetup {
+        gateway,
+        lanes,
+        site,
+        counters,
+        http,
+        tls,
+        limits,
+        open,
+        trusted,
+        proxy_protocol,
+        on_deadline,
+        drain,
+    } = setup;
     let lane = lanes.lane();
     let pump = spawn_local(lane.pump());
     let worker = Worker::new(gateway, lane, counters)?;
-    let shared = Rc::new(Shared { worker, on_deadline, headers: limits.headers, trusted });
+    let shared =
+        Rc::new(Shared { worker, site, looks: Looks::default(), on_deadline, headers: limits.headers, trusted });
     let watches = Watches::new(&limits);
     let room = Rc::new(Room {
         http1: http1_builder(&limits),

@@ -3,12 +3,8 @@
 //!
 //! Written on hyper's bare connection, which is in the tree anyway: what matters here is that nothing between the check and
 //! the connection resolves a name again, keeps a connection, obeys a proxy variable or follows a redirect, all of which a
-//! larger client would have to be talked out of. Roots are the system's (`rustls-native-certs`), so that an operator's
-//! own authority counts as it does for everything else on the machine.
+//! larger client would have to be talked out of.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,27 +13,18 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::target::{Target, TargetError, resolve};
 use crate::config::tree::Fault;
 use crate::config::webhooks::WebhookSettings;
 use crate::domain::time::Timestamp;
+use crate::outbound::{ConnectError, RootsError, Tls, connect};
 
-/// From the first look-up to the end of the answer.
 /// The longest the body of an answer is waited for.
 const BODY: Duration = Duration::from_secs(2);
+/// From the first look-up to the end of the answer.
 const WHOLE: Duration = Duration::from_secs(15);
-/// For one address to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Addresses that are tried.
-const MOST_ADDRESSES: usize = 3;
 /// Of an answer's body so much is read, so that the receiver can end in order; the rest is dropped.
 const MOST_ANSWER: usize = 64 << 10;
 
@@ -48,13 +35,8 @@ pub enum SendError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// It does not accept.
-    #[error("{address} does not accept: {error}")]
-    Connect {
-        /// The last address tried.
-        address: SocketAddr,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// TLS failed.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -75,26 +57,10 @@ pub struct Answer {
     pub retry_after: Option<u32>,
 }
 
-/// Why the certificates a receiver is checked against cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RootsError {
-    /// A `ca_file` that cannot be used.
-    #[error("ca_file {path}: {problem}")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS for webhooks: {0}")]
-    Rustls(#[from] rustls::Error),
-}
-
 /// Sends to one receiver.
 pub struct Client {
     target: Target,
-    tls: TlsConnector,
+    tls: Tls,
 }
 
 impl Client {
@@ -103,29 +69,8 @@ impl Client {
     /// # Errors
     /// [`RootsError`].
     pub fn new(target: Target) -> Result<Self, RootsError> {
-        let mut roots = RootCertStore::empty();
-        match &target.settings.ca_file {
-            Some(path) => {
-                let fault = |problem: String| RootsError::File { path: path.display().to_string(), problem };
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| fault(format!("cannot be read as PEM certificates: {error}")))?;
-                for certificate in certificates {
-                    roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-                }
-                if roots.is_empty() {
-                    return Err(fault("holds no certificate".to_owned()));
-                }
-            }
-            // A receiver whose certificate none of them vouches for is named at the first attempt.
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Client { target, tls: TlsConnector::from(Arc::new(config)) })
+        let tls = Tls::new(target.settings.ca_file.as_deref())?;
+        Ok(Client { target, tls })
     }
 
     /// The receiver.
@@ -146,15 +91,14 @@ impl Client {
 
     async fn attempt(&self, id: &str, body: &str, now: Timestamp) -> Result<Answer, SendError> {
         let settings = &self.target.settings;
-        let stream = connect(resolve(settings).await?).await?;
+        let stream = connect(&resolve(settings).await?).await?;
         let request = self.request(id, body, now)?;
         if settings.url.scheme() == "http" {
             return exchange(stream, request).await;
         }
         let host = settings.url.host_str().unwrap_or_default();
-        let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
-            .map_err(|error| SendError::Tls(error.to_string()))?;
-        let stream = self.tls.connect(name, stream).await.map_err(|error| SendError::Tls(error.to_string()))?;
+        let name = host.trim_start_matches('[').trim_end_matches(']');
+        let stream = self.tls.handshake(name, stream).await.map_err(SendError::Tls)?;
         exchange(stream, request).await
     }
 
@@ -175,19 +119,6 @@ impl Client {
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|error| SendError::Http(error.to_string()))
     }
-}
-
-async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, SendError> {
-    let mut last = None;
-    for address in addresses.into_iter().take(MOST_ADDRESSES) {
-        let error = match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
-        };
-        last = Some(SendError::Connect { address, error });
-    }
-    Err(last.unwrap_or(SendError::TimedOut))
 }
 
 async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, SendError>

@@ -95,7 +95,8 @@ impl Warner {
         let mut walk = Walk::new(&*self.links, policy, Arc::clone(&self.words), asked, None);
         let (mut held, mut rows) = (Held::new(), 0);
         while let Some((found, _)) = walk.next(PAGE).await? {
-            let stopping: Vec<Row> = found.into_iter().flat_map(|one| one.rows).collect();
+            // A short link that has died stays so: that was told of before it did.
+            let stopping = found.into_iter().flat_map(|one| one.rows).filter(|row| row.stop.until > now).collect();
             rows += self.hold(stopping, &mut held).await?;
             if rows >= MOST_HELD {
                 self.tell(std::mem::take(&mut held), &webhooks, now).await?;

@@ -262,7 +262,8 @@ impl Tally {
             self.links += 1;
             self.last = link;
         }
-        if row.stop.then.outcome == Outcome::Allow && self.last_elsewhere != link {
+        let elsewhere = row.stop.then.outcome == Outcome::Allow && row.stop.cause != Cause::ShortLinkDies;
+        if elsewhere && self.last_elsewhere != link {
             self.elsewhere += 1;
             self.last_elsewhere = link;
         }

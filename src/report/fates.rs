@@ -90,8 +90,13 @@ struct Stand {
     platform: PlatformId,
     surfaces: Vec<&'static str>,
     marketplace: MarketplaceId,
+    /// Whether it lands on the link's own short link, which the marketplace lets die.
+    dying: bool,
     stop: Option<Arc<Stop>>,
 }
+
+/// What spots of one platform have in common: how they end, and whether they land on a short link that dies.
+type Alike<'p> = (Option<Ending<'p>>, bool);
 
 /// Which facts of a link can make a difference between one platform, or any, and one marketplace.
 #[derive(Clone, Copy, Default)]
@@ -184,13 +189,19 @@ impl Judge {
                 _ => Arc::clone(dead),
             }));
         }
-        Some(Verdict::Works(known.stands.iter().filter_map(|stand| self.stop(stand, link.expires_at)).collect()))
+        Some(Verdict::Works(known.stands.iter().filter_map(|stand| self.stop(stand, link)).collect()))
     }
 
-    /// Where a stand stops, the link's own end taken into account.
-    fn stop(&self, stand: &Stand, own_end: Option<Timestamp>) -> Option<Arc<Stop>> {
+    /// Where a stand stops, the link's own end and that of its short link taken into account. A short link that has died
+    /// already is told too.
+    fn stop(&self, stand: &Stand, link: &Link) -> Option<Arc<Stop>> {
         let stop = stand.stop.as_ref();
-        let Some(end) = own_end else { return stop.cloned() };
+        if let Some(dies) = link.short_link_dies(self.words.markets()).filter(|_| stand.dying)
+            && stop.is_none_or(|stop| stop.until >= dies)
+        {
+            return (dies <= self.horizon).then(|| Arc::new(self.dying(stand, dies)));
+        }
+        let Some(end) = link.expires_at else { return stop.cloned() };
         match stop {
             Some(stop) if stop.until < end => {
                 let again = stop.then.works_again_at;
@@ -220,6 +231,27 @@ impl Judge {
         }
     }
 
+    /// A short link that dies: clicks go on to it, and find nothing there.
+    fn dying(&self, stand: &Stand, dies: Timestamp) -> Stop {
+        let marketplace: Box<str> = self.words.marketplace_name(stand.marketplace).into();
+        Stop {
+            until: dies,
+            cause: Cause::ShortLinkDies,
+            agreement: None,
+            platform: Some(self.words.platform_name(stand.platform).into()),
+            surfaces: stand.surfaces.clone(),
+            marketplace: marketplace.clone(),
+            then: Next {
+                outcome: Outcome::Allow,
+                reason: Reason::Allowed,
+                agreement: None,
+                alternate: Some(0),
+                marketplace: Some(marketplace),
+                works_again_at: None,
+            },
+        }
+    }
+
     fn known(&mut self, link: &Link) -> Arc<Known> {
         let landings = landings(link);
         let carried = facts_text(&link.facts);
@@ -241,6 +273,7 @@ impl Judge {
         self.key.clear();
         self.key.push(platform.map_or(u8::MAX, |id| id.0));
         self.key.push(link.placement.surface.map_or(u8::MAX, |surface| surface as u8));
+        self.key.push(u8::from(self.words.markets().short_life(&link.landing).is_some()));
         let mut any = Matters::default();
         for landing in landings {
             let Judge { policy, matters, at, .. } = self;
@@ -281,7 +314,7 @@ impl Judge {
         };
         let (mut stands, mut refusals) = (Vec::new(), Vec::new());
         for platform in platforms {
-            let mut here: Vec<(Option<Ending<'_>>, Vec<&'static str>)> = Vec::new();
+            let mut here: Vec<(Alike<'_>, Vec<&'static str>)> = Vec::new();
             for surface in &surfaces {
                 let facts: Vec<Facts<'_>> = landings
                     .iter()
@@ -302,20 +335,21 @@ impl Judge {
                     .collect();
                 match fate(&self.policy, &facts, self.at, self.horizon) {
                     Fate::Refused { refusal, again } => refusals.push((platform, refusal, again)),
-                    Fate::Works { ends } => {
+                    Fate::Works { takes, ends } => {
                         let name = surface.map_or("unknown", Surface::as_str);
-                        match here.iter_mut().find(|(known, _)| *known == ends) {
+                        let alike = (ends, takes == 0 && self.words.markets().short_life(&link.landing).is_some());
+                        match here.iter_mut().find(|(known, _)| *known == alike) {
                             Some((_, names)) => names.push(name),
-                            None => here.push((ends, vec![name])),
+                            None => here.push((alike, vec![name])),
                         }
                     }
                 }
             }
-            stands.extend(here.into_iter().map(|(ends, surfaces)| {
+            stands.extend(here.into_iter().map(|((ends, dying), surfaces)| {
                 let lost = ends.as_ref().map_or(0, |ending| ending.lost);
                 let marketplace = landings[lost].marketplace;
                 let stop = ends.map(|ending| Arc::new(self.name(&ending, platform, &surfaces, landings)));
-                Stand { platform, surfaces, marketplace, stop }
+                Stand { platform, surfaces, marketplace, dying, stop }
             }));
         }
         let dead = stands.is_empty().then(|| {

@@ -9,6 +9,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 
 use super::shadow::ShadowCounters;
+use crate::domain::landing::Way;
 
 /// Upper bounds of the latency buckets in seconds, for `hopgate_click_seconds`.
 pub const LATENCY_BOUNDS: [f64; 16] =
@@ -20,6 +21,8 @@ pub const LATENCY_BOUNDS: [f64; 16] =
 pub struct WorkerCounters {
     /// `platform × marketplace × reason`; the last row of the first two stands for "unknown".
     clicks: Box<[AtomicU64]>,
+    /// `way × marketplace` of permitted clicks; the last marketplace stands for "unknown".
+    landings: Box<[AtomicU64]>,
     shape: Shape,
     latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     latency_nanos: AtomicU64,
@@ -60,11 +63,13 @@ pub enum Shed {
     Journal,
     /// The drain deadline passed.
     Drain,
+    /// More looks at links without a click than a worker has time for.
+    Preview,
 }
 
 impl Shed {
     /// Every class, by number.
-    pub const ALL: [Shed; 9] = [
+    pub const ALL: [Shed; 10] = [
         Shed::Connections,
         Shed::SlowHead,
         Shed::SlowRead,
@@ -74,6 +79,7 @@ impl Shed {
         Shed::Cold,
         Shed::Journal,
         Shed::Drain,
+        Shed::Preview,
     ];
 
     /// The value of the `class` label.
@@ -88,6 +94,7 @@ impl Shed {
             Shed::Cold => "cold",
             Shed::Journal => "journal",
             Shed::Drain => "drain",
+            Shed::Preview => "preview",
         }
     }
 }
@@ -109,6 +116,7 @@ impl WorkerCounters {
         let cells = (shape.platforms + 1) * (shape.marketplaces + 1) * shape.reasons;
         WorkerCounters {
             clicks: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            landings: (0..Way::ALL.len() * (shape.marketplaces + 1)).map(|_| AtomicU64::new(0)).collect(),
             shape,
             latency: Default::default(),
             latency_nanos: AtomicU64::new(0),
@@ -132,6 +140,18 @@ impl WorkerCounters {
     /// Counts one decided click.
     pub fn click(&self, platform: Option<u8>, marketplace: Option<u8>, reason: usize) {
         if let Some(cell) = self.clicks.get(self.cell(platform, marketplace, reason)) {
+            bump(cell, 1);
+        }
+    }
+
+    fn landing_cell(&self, way: Way, marketplace: u8) -> Option<&AtomicU64> {
+        let marketplace = usize::from(marketplace).min(self.shape.marketplaces);
+        self.landings.get(way as usize * (self.shape.marketplaces + 1) + marketplace)
+    }
+
+    /// Counts one permitted click by the way it was sent on.
+    pub fn landing(&self, way: Way, marketplace: u8) {
+        if let Some(cell) = self.landing_cell(way, marketplace) {
             bump(cell, 1);
         }
     }
@@ -198,22 +218,24 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             }
         }
     }
-    let mut histogram = Histogram::default();
-    let mut buckets = Vec::new();
-    let mut total = 0;
-    for (place, bound) in LATENCY_BOUNDS.iter().enumerate() {
-        total += sum(&|worker| worker.latency[place].load(Ordering::Relaxed));
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(total);
-        buckets.push(bucket);
+    let mut landings = Vec::new();
+    for way in Way::ALL {
+        for marketplace in 0..=labels.marketplaces.len() {
+            let cell = |worker: &WorkerCounters| {
+                worker.landing_cell(*way, marketplace as u8).map_or(0, |cell| cell.load(Ordering::Relaxed))
+            };
+            let count = sum(&cell);
+            if count > 0 {
+                let pairs =
+                    [("way", way.as_str().to_owned()), ("marketplace", name(&labels.marketplaces, marketplace))];
+                landings.push(counter(count as f64, &pairs));
+            }
+        }
     }
-    total += sum(&|worker| worker.latency[LATENCY_BOUNDS.len()].load(Ordering::Relaxed));
-    histogram.set_bucket(buckets);
-    histogram.set_sample_count(total);
-    histogram.set_sample_sum(sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9);
-    let mut latency = Metric::default();
-    latency.set_histogram(histogram);
+    let counts: [u64; LATENCY_BOUNDS.len() + 1] =
+        std::array::from_fn(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed)));
+    let seconds = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9;
+    let latency = histogram(&LATENCY_BOUNDS, &counts, seconds);
 
     let shed = Shed::ALL
         .iter()
@@ -244,6 +266,12 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             alternates,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
+        family(
+            "hopgate_landings_total",
+            "Permitted clicks, of people and machines, by how they were sent on.",
+            MetricType::COUNTER,
+            landings,
+        ),
         family("hopgate_click_seconds", "From request to answer.", MetricType::HISTOGRAM, vec![latency]),
         family("hopgate_shed_total", "Turned away unserved, by class.", MetricType::COUNTER, shed),
         gauge_family("hopgate_connections", "Open connections of the click listeners.", connections),
@@ -272,6 +300,25 @@ pub fn counter(value: f64, labels: &[(&str, String)]) -> Metric {
     counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
+    metric
+}
+
+/// One histogram: the upper bounds of its buckets, what fell into each (one more than there are bounds) and the sum of all.
+pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> Metric {
+    let mut histogram = Histogram::default();
+    let mut total = 0;
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        bucket
+    });
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(sum);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
     metric
 }
 

@@ -19,6 +19,17 @@ const DOMAINS: &[&str] = &[
     "jingxi.com",
     "yiyaojd.com",
     "jkcsjd.com",
+    "yangkeduo.com",
+    "pinduoduo.com",
+    "vip.com",
+    "suning.com",
+    "youzan.com",
+    "weimob.com",
+    "meituan.com",
+    "dpurl.cn",
+    "www.xiaohongshu.com",
+    "app.kwaixiaodian.com",
+    "haohuo.jinritemai.com",
 ];
 
 /// What holds for whatever is taken.

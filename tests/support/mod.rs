@@ -100,6 +100,7 @@ impl Gateway {
             facts: Vec::new(),
             tags: Vec::new(),
             expires_at: None,
+            share_code: None,
             created_at: self.clock.now(),
         };
         change(&mut link);

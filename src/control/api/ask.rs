@@ -48,6 +48,9 @@ pub(super) async fn decide(
     let mut case = question.over(case);
     caller.may_ask(&mut case, &state.words)?;
     let mut explained = explain(&state.policies.current(), &state.words, &case, question.at);
+    if let Some(device) = question.device {
+        explained.send_on(device, &state.landings.current(), &state.words);
+    }
     // Who switched something off, and why, is between the platform and ops.
     if matches!(caller.role, Role::Creator | Role::Merchant)
         && let Some(kill) = explained.kill.as_mut().and_then(Value::as_object_mut)
@@ -90,6 +93,7 @@ mod tests {
     use super::*;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
+    use crate::click::landings::Landings;
     use crate::clock::Clock;
     use crate::config::settings::PolicySource;
     use crate::control::ControlState;
@@ -123,9 +127,11 @@ mod tests {
             policies: Arc::clone(publisher.policies()),
             publisher: Arc::new(publisher),
             policy_store: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            landings: Arc::new(Landings::shipped(&words).unwrap()),
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            resolver: None,
             clock: Clock::System,
             words,
             click_key: ClickKey::new(&[1; 16]),

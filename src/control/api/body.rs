@@ -24,11 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        // Whoever asks before sending is told before sending.
-        if request.headers().contains_key(header::EXPECT) && announced(request.headers()) > MOST_BODY {
-            return Err(ApiError::BodyTooLarge);
-        }
-        let bytes = tokio::time::timeout(DEADLINE, read(request)).await.map_err(|_| ApiError::BodyTooSlow)??;
+        let bytes = bytes(request).await?;
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(JsonBody(value)),
             Err(error) => {
@@ -40,6 +36,15 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             }
         }
     }
+}
+
+/// A whole body, bounded in size and time.
+pub(in crate::control) async fn bytes(request: Request) -> Result<Vec<u8>, ApiError> {
+    // Whoever asks before sending is told before sending.
+    if request.headers().contains_key(header::EXPECT) && announced(request.headers()) > MOST_BODY {
+        return Err(ApiError::BodyTooLarge);
+    }
+    tokio::time::timeout(DEADLINE, read(request)).await.map_err(|_| ApiError::BodyTooSlow)?
 }
 
 fn announced(headers: &HeaderMap) -> usize {

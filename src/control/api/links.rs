@@ -9,16 +9,17 @@ use axum::response::{IntoResponse, Json, Response};
 
 use super::body::{JsonBody, Named};
 use super::{Api, query};
-use crate::catalog::Created;
 use crate::catalog::store::{LinkChange, UpdateOutcome};
 use crate::control::alternates::repeat_own;
 use crate::control::answer::{self, LinkPage};
 use crate::control::change;
-use crate::control::codes::Codes;
 use crate::control::draft::LinkDraft;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
+use crate::control::identify::identify_alternates;
+use crate::control::issue::issue;
 use crate::control::problem::ApiError;
+use crate::control::warnings::Warning;
 use crate::domain::code::Code;
 use crate::domain::link::{Link, LinkState};
 
@@ -29,19 +30,8 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let state = &api.state;
     let now = state.clock.now();
-    let mut draft = LinkDraft::read(&body);
-    draft.creator = caller.creator_of_new(draft.creator.take())?;
-    let new = draft.check(&state.words, now)?;
-    let mut codes = Codes::open()?;
-    let created = state.catalog.create(vec![new], move || codes.draw()).await?.pop();
-    let link = match created {
-        Some(Created::Stored(link)) => link,
-        Some(Created::CodeTaken(code)) => return Err(ApiError::SlugTaken(code)),
-        Some(Created::Failed(error)) => return Err(error.into()),
-        Some(Created::NoFreeCode) => return Err(ApiError::NoFreeCode),
-        None => return Err(ApiError::Internal("the catalog gave no answer for a new link".to_owned())),
-    };
-    let body = answer::issued(state, &state.policies.current(), &link, now);
+    let (link, found) = issue(state, &caller, LinkDraft::read(&body), now).await?;
+    let body = answer::issued(state, &state.policies.current(), &link, now, found);
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     tag(&mut response, &link);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/links/{}", link.code)) {
@@ -57,7 +47,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let link = api.link(&code).await?;
     caller.may_see(&link, &api.state.words)?;
-    Ok(whole(&api, &link))
+    Ok(whole(&api, &link, Vec::new()))
 }
 
 pub(super) async fn list(
@@ -88,8 +78,8 @@ pub(super) async fn change(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let change = change::read(&body, &api.state.words, api.state.clock.now())?;
-    let link = api.update(&caller, &code, &headers, change).await?;
-    Ok(whole(&api, &link))
+    let (link, found) = api.update(&caller, &code, &headers, change).await?;
+    Ok(whole(&api, &link, found))
 }
 
 pub(super) async fn disable(
@@ -118,8 +108,8 @@ impl Api {
         caller: &Caller,
         code: &str,
         headers: &HeaderMap,
-        change: LinkChange,
-    ) -> Result<Box<Link>, ApiError> {
+        mut change: LinkChange,
+    ) -> Result<(Box<Link>, Vec<Warning>), ApiError> {
         let expected = if_match(headers)?;
         let link = self.link(code).await?;
         caller.may_see(&link, &self.state.words)?;
@@ -129,17 +119,24 @@ impl Api {
         if let Some(faults) = repeated.filter(|faults| !faults.is_empty()) {
             return Err(faults.into());
         }
+        let found = match &mut change.alternates {
+            Some(alternates) => {
+                identify_alternates(self.state.resolver.as_ref(), &self.state.words, alternates).await?
+            }
+            None => Vec::new(),
+        };
         match self.state.catalog.update(code, expected, change).await? {
-            UpdateOutcome::Updated(link) => Ok(link),
+            UpdateOutcome::Updated(link) => Ok((link, found)),
             UpdateOutcome::Stale { current } => Err(ApiError::Stale(current)),
             UpdateOutcome::NotFound => Err(ApiError::UnknownLink),
         }
     }
 }
 
-fn whole(api: &Api, link: &Link) -> Response {
+fn whole(api: &Api, link: &Link, found: Vec<Warning>) -> Response {
     let state = &api.state;
-    let view = answer::link(state, &state.policies.current(), link, state.clock.now());
+    let mut view = answer::link(state, &state.policies.current(), link, state.clock.now());
+    view.issued.warnings.splice(0..0, found);
     let mut response = Json(view).into_response();
     tag(&mut response, link);
     response

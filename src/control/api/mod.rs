@@ -4,10 +4,11 @@
 
 mod ask;
 mod backtests;
-mod body;
+pub(super) mod body;
 mod calendar;
 mod links;
 mod policies;
+mod qr;
 mod query;
 mod reports;
 mod shadow;
@@ -79,6 +80,8 @@ enum Action {
     GetLink,
     ChangeLink,
     DisableLink,
+    QrSvg,
+    QrPng,
     Decide,
     FindHop,
     ShowPolicies,
@@ -127,12 +130,14 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 27] = [
+pub const ROUTES: [Route; 29] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
     route(Verb::Patch, "/v1/links/{code}", Action::ChangeLink, ISSUERS, "Change a link"),
     route(Verb::Delete, "/v1/links/{code}", Action::DisableLink, ISSUERS, "Disable a link"),
+    route(Verb::Get, "/v1/links/{code}/qr.svg", Action::QrSvg, READERS, "Draw a short link as a QR code, SVG"),
+    route(Verb::Get, "/v1/links/{code}/qr.png", Action::QrPng, READERS, "Draw a short link as a QR code, PNG"),
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
@@ -198,6 +203,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::GetLink => on(filter, links::get),
         Action::ChangeLink => on(filter, links::change),
         Action::DisableLink => on(filter, links::disable),
+        Action::QrSvg => on(filter, qr::svg),
+        Action::QrPng => on(filter, qr::png),
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
         Action::ShowPolicies => on(filter, policies::show),
@@ -225,7 +232,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
 
 async fn never_stored(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Only what says otherwise itself is kept by anyone.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -1,4 +1,10 @@
 //! How a permitted visitor is sent on. Never decides whether a click is allowed: a way is picked only after a permit.
+//!
+//! - [`matrix`]: which way a visitor is sent, by what the agreement asks, host app, system and marketplace;
+//! - [`address`]: the addresses of the ways that lead elsewhere than to the landing itself.
+
+pub mod address;
+pub mod matrix;
 
 use super::vocabulary::closed_list;
 

@@ -6,7 +6,7 @@ use url::{Host, Url};
 use super::app::{App, Carrier};
 use super::host::{is_forwarding, is_label};
 use super::pasted::is_visible;
-use super::table::{Form, Marketplace, Named, Shape, Tag};
+use super::table::{Form, Id, Marketplace, Named, Shape, Tag};
 
 /// One thing wrong in a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,7 +28,8 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
         if !table.id.is_empty() && before.iter().any(|known| known.id == table.id) {
             faults.add("id", format!("`{}` is the id of another file too: keep one of the two", table.id));
         }
-        if !table.family.is_empty() && !is_name(&table.family) {
+        // Left out, it is the id, which whoever hands out ids has looked at.
+        if table.family != table.id && !table.family.is_empty() && !is_name(&table.family) {
             faults.add("family", format!("`{}` is not a name: use 2 to 32 of a-z, 0-9 and _", table.family));
         }
         for (field, name) in [("names.zh", &table.names.zh), ("names.en", &table.names.en)] {
@@ -55,6 +56,10 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
         for (n, shape) in table.shapes.iter().enumerate() {
             self::shape(n, shape, &table.domains, &mut faults);
         }
+        if let Some(home) = &table.home {
+            web_prefix("home", home, &table.domains, &mut faults);
+        }
+        short_links(table, &mut faults);
         app(&table.app, &table.domains, &mut faults);
     }
     found
@@ -202,6 +207,9 @@ fn shape(n: usize, shape: &Shape, domains: &[Box<str>], faults: &mut Faults<'_>)
 }
 
 fn id(n: usize, shape: &Shape, faults: &mut Faults<'_>) {
+    if shape.id == Id::UNREAD {
+        return;
+    }
     let field = format!("shapes[{n}].id");
     let all_have =
         |patterns: &[Box<str>]| !patterns.is_empty() && patterns.iter().all(|pattern| pattern.contains("{id}"));
@@ -225,6 +233,25 @@ fn id(n: usize, shape: &Shape, faults: &mut Faults<'_>) {
     }
     if shop_beside && matches!(shape.id.names, Named::Shop | Named::Seller) {
         faults.add(&field, "names the shop, and so does {shop}: keep one of the two");
+    }
+}
+
+fn short_links(table: &Marketplace, faults: &mut Faults<'_>) {
+    for (n, short) in table.short_links.iter().enumerate() {
+        let (host, path) = (&short.host, &short.path);
+        let own =
+            in_domains(host, &table.domains) && host.split('.').all(|label| is_label(label) && !is_forwarding(label));
+        if !host.is_empty() && !own {
+            let problem = "is not a host below one of the marketplace's own `domains`, or a login page";
+            faults.add(format!("short_links[{n}].host"), format!("`{host}` {problem}"));
+        }
+        if !path.is_empty() && !(path.starts_with('/') && is_plain(path) && !path.contains(['?', '#'])) {
+            let problem = "is not how a path begins: write / and what follows, without a query";
+            faults.add(format!("short_links[{n}].path"), format!("`{path}` {problem}"));
+        }
+        if table.short_links[..n].iter().any(|known| known.host == *host && known.path == *path && !path.is_empty()) {
+            faults.add(format!("short_links[{n}]"), "is there twice: keep one");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod markets;
 mod pasted;
 mod shape;
 mod share;
+mod short;
 pub mod table;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::app::App;
+use crate::domain::span::Span;
 use crate::domain::vocabulary::{LinkKind, ShopType, closed_list};
 
 /// One marketplace.
@@ -34,8 +35,23 @@ pub struct Marketplace {
     /// Query names that never tell two products apart, where a `*` at the end stands for any ending. They are dropped
     /// from keys, never from a destination.
     pub noise: Vec<Box<str>>,
+    /// Its front page, where a link leads that names no more than the marketplace.
+    pub home: Option<Box<str>>,
+    /// Pages that only lead on to others.
+    pub short_links: Vec<ShortLinks>,
     /// How it is opened otherwise than by a plain redirect.
     pub app: App,
+}
+
+/// A family of short links: pages that only lead on, and may be asked where to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShortLinks {
+    /// The host.
+    pub host: Box<str>,
+    /// How the path begins; of several that fit, the longest counts.
+    pub path: Box<str>,
+    /// How long one lives from its issue, where it dies by itself.
+    pub lives: Option<Span>,
 }
 
 /// What people call a marketplace.
@@ -81,6 +97,8 @@ pub struct Id {
 }
 
 impl Id {
+    /// One that could not be read: its reader has complained already.
+    pub const UNREAD: Id = Id { names: Named::Nothing, form: Form::Opaque, min: 0, max: 0 };
     /// No id at all.
     pub const NONE: Id = Id { names: Named::Nothing, form: Form::None, min: 0, max: 0 };
 }

@@ -18,6 +18,8 @@ closed_list! {
         KillSwitch = "kill_switch",
         /// The link's own time ends.
         LinkExpires = "link_expires",
+        /// The marketplace lets the short link it leads to die. Clicks go on to it, and find nothing there.
+        ShortLinkDies = "short_link_dies",
     }
 }
 
@@ -33,6 +35,8 @@ pub enum Fate<'p> {
     },
     /// One of its landings is allowed.
     Works {
+        /// Which of them is taken at that instant.
+        takes: usize,
         /// When a landing that was taken is refused for the first time; `None`: not up to the horizon.
         ends: Option<Ending<'p>>,
     },
@@ -91,11 +95,12 @@ pub fn fate<'p>(policy: &'p PolicySet, landings: &[Facts<'_>], at: Timestamp, ho
         // All are refused, so the next change of any is an opening.
         return Fate::Refused { refusal: refused(at), again: next_change(at) };
     };
+    let takes = taken;
     let mut now = at;
     loop {
         now = match next_change(now) {
             Some(next) if next <= horizon => next,
-            _ => return Fate::Works { ends: None },
+            _ => return Fate::Works { takes, ends: None },
         };
         let then = taken_at(now);
         if let Decision::Refuse(refusal) = decide(policy, &landings[taken], now) {
@@ -108,7 +113,7 @@ pub fn fate<'p>(policy: &'p PolicySet, landings: &[Facts<'_>], at: Timestamp, ho
                 Some((landing, decision)) => Then::Lands { landing, agreement: decision.agreement() },
                 None => Then::Refused { refusal: refused(now), again: next_change(now) },
             };
-            return Fate::Works { ends: Some(Ending { at: now, lost: taken, cause, rule, then }) };
+            return Fate::Works { takes, ends: Some(Ending { at: now, lost: taken, cause, rule, then }) };
         }
         // Still allowed: a landing that is tried before it may have opened, or other terms apply.
         if let Some(other) = then {
@@ -168,7 +173,7 @@ mod tests {
 
     fn ending<'p>(policy: &'p PolicySet, landings: &[Facts<'_>], from: i64) -> Option<Ending<'p>> {
         match fate(policy, landings, at(from), Timestamp::MAX) {
-            Fate::Works { ends } => ends,
+            Fate::Works { ends, .. } => ends,
             refused => panic!("{refused:?}"),
         }
     }
@@ -184,8 +189,12 @@ mod tests {
         let Then::Refused { refusal, again } = found.then else { panic!("{found:?}") };
         assert_eq!((refusal.reason, again), (Reason::WindowEnded, Some(at(30))));
 
-        assert_eq!(fate(&policy, &[facts(JD)], at(5), at(19)), Fate::Works { ends: None }, "after the horizon");
-        assert!(matches!(fate(&policy, &[facts(JD)], at(5), at(20)), Fate::Works { ends: Some(_) }));
+        assert_eq!(
+            fate(&policy, &[facts(JD)], at(5), at(19)),
+            Fate::Works { takes: 0, ends: None },
+            "after the horizon"
+        );
+        assert!(matches!(fate(&policy, &[facts(JD)], at(5), at(20)), Fate::Works { ends: Some(_), .. }));
         let Fate::Refused { refusal, again } = fate(&policy, &[facts(JD)], at(22), at(99)) else { panic!() };
         assert_eq!((refusal.reason, again), (Reason::WindowEnded, Some(at(30))));
         assert!(matches!(fate(&policy, &[facts(JD)], at(50), at(99)), Fate::Refused { again: None, .. }));

@@ -11,6 +11,7 @@
 //! - [`ending`]: until when a link goes on working, and why it stops;
 //! - [`kill`]: what is switched off for the moment, before any agreement;
 //! - [`mod@lint`]: what is suspicious about a policy;
+//! - [`mod@outlook`]: what a link does at each spot, for whoever looks before a click;
 //! - [`rollout`]: who is in a staged opening;
 //! - [`mod@terms`]: on which terms data of a note or click is returned.
 
@@ -23,6 +24,7 @@ pub mod explain;
 pub mod kill;
 pub mod lint;
 pub mod nearest;
+pub mod outlook;
 pub mod rollout;
 pub mod terms;
 

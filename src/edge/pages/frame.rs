@@ -1,6 +1,14 @@
 //! What every page shares: head, style, and the one way anything gets into a page.
 
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderValue;
+use ring::digest::{SHA256, digest};
+
 use super::Language;
+pub use crate::wording::escape;
 
 /// What a page holds besides its title. `body` and `head` are markup: whoever writes them escapes what is not theirs.
 #[derive(Clone, Copy, Debug)]
@@ -43,20 +51,27 @@ pub fn reference(hop_id: Option<&str>, language: Language) -> String {
 const STYLE: &str = "body{font:17px/1.6 system-ui,-apple-system,\"PingFang SC\",\"Noto Sans SC\",sans-serif;margin:0;\
 background:Canvas;color:CanvasText}main{max-width:34rem;margin:12vh auto;padding:0 1.25rem}\
 h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:12px ui-monospace,monospace;opacity:.6;word-break:break-all;\
-margin-top:2rem}";
+margin-top:2rem}\
+.go,.or{display:block;box-sizing:border-box;width:100%;margin:1rem 0;padding:.75rem 1rem;border:1px solid;\
+border-radius:.75rem;font:inherit;text-align:center;text-decoration:none;color:inherit;background:none}\
+.go{background:#0b57d0;border-color:#0b57d0;color:#fff;font-weight:600;cursor:pointer}.go[hidden]{display:none}\
+.text{display:block;box-sizing:border-box;width:100%;margin:1rem 0;padding:.75rem;border:1px solid;border-radius:.75rem;\
+font:16px ui-monospace,monospace;color:inherit;background:none}\
+.menu{margin:-8vh 0 6vh;text-align:right;font-weight:600}";
 
-/// A text as it can stand in an element or between quotes of either sort. Everything that is not ours goes through this.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
+/// What a page may do: nothing but look as every page does or as `style` says, and run `script`. All are named by their hash, so that nothing
+/// that gets into a page becomes either.
+pub fn policy(style: Option<&str>, script: Option<&str>) -> HeaderValue {
+    let hash = |text: &str| BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()));
+    // Writing to a text does not fail.
+    let mut policy = format!("default-src 'none'; style-src 'sha256-{}'", hash(STYLE));
+    if let Some(style) = style {
+        let _ = write!(policy, " 'sha256-{}'", hash(style));
     }
-    safe
+    if let Some(script) = script {
+        let _ = write!(policy, "; script-src 'sha256-{}'", hash(script));
+    }
+    policy.push_str("; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+    // It is ASCII throughout.
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }

@@ -1,0 +1,106 @@
+//! Faults and refusals in the two languages of the page. English is what the API says; Chinese keys on the stable codes.
+
+use super::super::fields::FieldFault;
+use super::super::problem::ApiError;
+use crate::wording::Language;
+
+/// What is wrong with a field, and the mend.
+pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
+    let chinese = match (language, fault.code) {
+        (Language::En, _) => None,
+        (_, "missing") => Some("没有粘贴链接：请粘贴以 https:// 开头的商品链接，或整段分享文案。"),
+        (_, "empty") => Some("内容为空：请填写，或整项留空。"),
+        (_, "too_long") => Some("内容过长：请只粘贴链接，或只保留含链接的那一段文案。"),
+        (_, "control_character") => Some("含有控制字符、换行或看不见的字符：请重新复制完整链接。"),
+        (_, "backslash") => Some("链接里有反斜杠：请改成 / 或 %5C。"),
+        (_, "scheme") => Some("不是网页链接：请粘贴以 https:// 开头的链接。"),
+        (_, "not_a_url") => Some("不是完整的链接：请粘贴形如 https://域名/路径 的链接。"),
+        (_, "userinfo") => Some("域名前带有用户名：请删去 @ 及其前面的内容。"),
+        (_, "port") => Some("链接写了端口：请删去端口。"),
+        (_, "mixed_script_host") => {
+            Some("域名含有非英文字符，可能是仿冒：请使用商城自己的域名，并在链接与文字之间加空格。")
+        }
+        (_, "encoded_host") => Some("域名被编码：请使用普通字母书写的域名。"),
+        (_, "ip_host") => Some("链接是 IP 地址：请使用商城自己的域名。"),
+        (_, "host_dots") => Some("域名里有多余的点：请删去。"),
+        (_, "host_not_allowed") => Some("不是已支持的商城链接：请粘贴淘宝、天猫、京东等商城或平台自家店铺的链接。"),
+        (_, "host_forwards") => Some("这是登录页或中转页：请粘贴商品页面本身的链接。"),
+        (_, "encoded_line_break") => Some("链接里有编码的换行或空字符：请删去 %0D、%0A、%00。"),
+        (_, "parsers_disagree") => Some("这个链接的指向有歧义：请用商城自己的分享链接。"),
+        (_, "several_urls") => Some("文案里有不止一个链接：请只留要用的那一个。"),
+        (_, "no_url") => Some("文案里没有链接：请粘贴含有一个 https:// 链接的文案。"),
+        (_, "unidentifiable_code") => {
+            Some("这是口令，只有它自己的 App 能识别：请在 App 里打开，再复制链接或整段分享文案。")
+        }
+        (_, "unknown_name") => Some("没有这个选项：请从列表中选择。"),
+        (_, "slug_length") => Some("短码长度须为 3 到 64 个字符。"),
+        (_, "slug_character") => Some("短码只能用英文字母、数字、_ 和 -。"),
+        (_, "slug_reserved") => Some("这个短码是系统保留的：请换一个。"),
+        (_, "slug_taken") => Some("这个短码已被占用：请换一个，或留空自动生成。"),
+        (_, "white_space") => Some("不能含有空格或控制字符：请连写。"),
+        (_, "leading_mark") => Some("不能以 ! 开头：请删去。"),
+        (_, "too_many") => Some("数量过多：备选最多 8 条。"),
+        (_, "duplicate") => Some("与另一条指向同一个商品：请删去一条。"),
+        (_, "unknown_field" | "given_twice") => {
+            Some("备选后面只能跟 shop_type= 或 category=，各一次；链接里的逗号请写成 %2C。")
+        }
+        _ => None,
+    };
+    match (chinese, language) {
+        (Some(text), _) => text.to_owned(),
+        (None, Language::Zh) => format!("无法使用：{}", fault.problem),
+        (None, Language::En) => sentence(&fault.problem),
+    }
+}
+
+/// A problem of the API as a sentence of its own.
+fn sentence(problem: &str) -> String {
+    let mut letters = problem.chars();
+    let first = letters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
+/// A refusal that is about no field, with its status.
+pub(super) fn refusal(error: &ApiError, language: Language) -> (axum::http::StatusCode, String) {
+    let (status, title, detail) = error.told();
+    let (zh, en) = title.split_once(" / ").unwrap_or((title, title));
+    let text = match language {
+        Language::Zh => zh.to_owned(),
+        Language::En => format!("{en}: {detail}"),
+    };
+    (status, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::marketplaces::shipped;
+    use crate::control::draft::LinkDraft;
+
+    #[test]
+    fn every_fault_of_a_paste_has_words_in_both_languages() {
+        let now = "2026-01-01".parse().unwrap();
+        for paste in [
+            "https://item.jd.com@evil.test/",
+            "https://evil.test/",
+            "https://item.jd.com:8443/1.html",
+            "https://127.0.0.1/",
+            "javascript:alert(1)",
+            "https://item.jd.com\\@evil.test",
+            "https://xn--jd-1ka.com/",
+            "https://item..jd.com/1.html",
+            "https://plogin.m.jd.com/login/login?returnurl=x",
+            "https://item.jd.com/1.html%0d%0aSet-Cookie:x",
+            "￥abcd1234567￥",
+            "就是这个",
+            "https://item.jd.com/1.html https://item.taobao.com/item.htm?id=2",
+        ] {
+            let draft = LinkDraft { url: Some(paste.to_owned()), ..LinkDraft::default() };
+            let faults = draft.check(shipped(), now).unwrap_err();
+            let zh = fault(&faults[0], Language::Zh);
+            assert!(!zh.is_empty() && !zh.starts_with("无法使用"), "{paste}: {zh} ({})", faults[0].code);
+            let en = fault(&faults[0], Language::En);
+            assert!(en.ends_with('.') && en.starts_with(char::is_uppercase), "{paste}: {en}");
+        }
+    }
+}
