@@ -50,7 +50,7 @@ pub fn reference(hop_id: Option<&str>, language: Language) -> String {
 
 const STYLE: &str = "body{font:17px/1.6 system-ui,-apple-system,\"PingFang SC\",\"Noto Sans SC\",sans-serif;margin:0;\
 background:Canvas;color:CanvasText}main{max-width:34rem;margin:12vh auto;padding:0 1.25rem}\
-h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:12px ui-monospace,monospace;opacity:.6;word-break:break-all;\
+h1{font-size:1.35rem;margin:0 0 .75rem}.id{font:14px ui-monospace,monospace;opacity:.6;word-break:break-all;\
 margin-top:2rem}\
 .go,.or{display:block;box-sizing:border-box;width:100%;margin:1rem 0;padding:.75rem 1rem;border:1px solid;\
 border-radius:.75rem;font:inherit;text-align:center;text-decoration:none;color:inherit;background:none}\
