@@ -47,6 +47,7 @@ fn an_allowed_click_allocates_its_location_and_nothing_else() {
             query: None,
             address: "203.0.113.7".parse().unwrap(),
             agent: KUAISHOU_AGENT.as_bytes(),
+            package: b"",
             flags: HopFlags::default(),
         };
         let clicked = worker.click(&ask);

@@ -237,7 +237,9 @@ async fn lists_filter_and_pages_hold_still(store: Store) {
 
 async fn the_latest_come_first(store: Store) {
     let of = |i: u64, creator: &str| Link { creator: Some(creator.into()), tags: vec!["t".into()], ..link(i) };
-    store.insert((0..20).map(|i| of(i, if i % 2 == 0 { "even" } else { "odd" })).collect()).await.unwrap();
+    for i in 0..20 {
+        store.insert(vec![of(i, if i % 2 == 0 { "even" } else { "odd" })]).await.unwrap();
+    }
     let change = LinkChange { state: Some(LinkState::Disabled), ..LinkChange::default() };
     store.update(code(2).as_str(), None, change).await.unwrap();
     let query = LinkQuery { creator: Some("even".into()), ..LinkQuery::default() };

@@ -254,3 +254,33 @@ fn another_matrix_counts_at_once_and_a_bad_one_never() {
     assert_eq!(status(), 200, "the last good one");
     assert_eq!(gateway.metric("hopgate_landing_reload_failures_total"), 1.0);
 }
+
+#[test]
+fn the_command_line_says_the_same() {
+    let place = support::Place::new("");
+    let ran = place.run(&["landing", "--marketplace", "jd", "--os", "android", "--app", "chromium"]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:?}");
+    assert!(ran.out.lines().last().unwrap().ends_with(" intent"), "{}", ran.out);
+    let ran = place.run(&["landing", "--url", TAOBAO, "--app", "browser", "--os", "ios", "--json"]);
+    let rows: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((rows[0]["app"].as_str(), rows[0]["sent"]["way"].as_str()), (Some("browser"), Some("universal_link")));
+    assert!(rows[0]["sent"]["address"].as_str().unwrap().starts_with("https://ace.tb.cn/t?smburl=tbopen%3A%2F%2F"));
+    let ran = place.run(&["landing", "--app", "safari"]);
+    assert!(ran.code == 2 && ran.err.contains("--app: `safari` is none; use one of unknown, browser"), "{ran:?}");
+
+    let explain = ["explain", "--platform", "kuaishou", "--surface", "live_cart", "--url", JD, "--json"];
+    let asked: Value = serde_json::from_str(&place.run(&explain).out).unwrap();
+    assert!(asked.get("sent").is_none(), "nobody was named");
+    let told = place.run(&[&explain[..], &["--app", "browser", "--os", "android"]].concat());
+    let asked: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!((asked["sent"]["way"].as_str(), asked["sent"]["status"].as_u64()), (Some("scheme"), Some(200)));
+
+    place.settings("[landing]\nmatrix = \"landing.toml\"");
+    let ran = place.run(&["check"]);
+    assert!(ran.code == 78 && ran.err.contains("landing.toml:1: cannot be read"), "{ran:?}");
+    std::fs::write(place.path("landing.toml"), "[[rules]]\nway = \"scheme\"\n[[rules]]\nmodes = [\"web\"]\n").unwrap();
+    let ran = place.run(&["check"]);
+    assert!(ran.code == 78 && ran.err.contains("landing.toml:3: rules[1].way: is missing"), "{ran:?}");
+    std::fs::write(place.path("landing.toml"), "[[rules]]\nway = \"scheme\"\n").unwrap();
+    assert_eq!(place.run(&["check"]).code, 0);
+}

@@ -335,7 +335,7 @@ fn a_creator_makes_a_link_and_sees_where_it_works() {
         "京东 · 商品",
         "<code>100012043978</code>",
         "<code>https://item.jd.com/100012043978.html</code>",
-        "<b>可用</b> 快手 · 直播小黄车",
+        "<b>快手 · 直播小黄车</b><br>可用，前往京东",
         "至 2022-12-01 00:00（北京时间）",
         "备选 1（天猫）",
         "发布到别处会怎样",

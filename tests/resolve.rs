@@ -234,7 +234,11 @@ fn a_share_text_is_known_by_its_goods_and_lands_on_what_was_pasted() {
 
     let (status, made) = post(&gateway, &json!({"url": "https://u.jd.com/Gone", "slug": "unasked"}));
     assert_eq!((status, &made["landing"]["item_id"]), (201, &Value::Null), "made all the same: {made}");
-    assert_eq!(made["warnings"][0]["code"], "resolve_status", "{made}");
+    assert_eq!(
+        (&made["warnings"][0]["code"], &made["identifiable"]),
+        (&json!("resolve_status"), &json!(false)),
+        "{made}"
+    );
     let asked = sites.asked().len();
     assert_eq!(gateway.get("/unasked").status, 403);
     assert_eq!(sites.asked().len(), asked, "a click asks nobody");
@@ -251,6 +255,27 @@ fn a_share_text_is_known_by_its_goods_and_lands_on_what_was_pasted() {
         assert!(metrics.contains(line), "{line} not in\n{metrics}");
     }
     assert!(metrics.contains("hopgate_resolve_seconds_count 5"), "{metrics}");
+}
+
+#[test]
+fn a_code_alone_is_shown_to_copy_wherever_it_is_tapped() {
+    let policies = tempfile::tempdir().unwrap();
+    let open = support::window("open", "2022-01-01", "2023-01-01");
+    std::fs::write(policies.path().join("open.yaml"), open).unwrap();
+    let gateway = Gateway::start_with("2022-11-01", |settings| settings.policies = policies.path().into());
+    let code = "￥AbCdEf12345678% <b>打开京东</b>";
+    let ask = json!({"url": code, "slug": "code-1", "platform": "kuaishou", "surface": "live_cart"});
+    let (status, made) = post(&gateway, &ask);
+    assert_eq!((status, &made["identifiable"], &made["decision"]["outcome"]), (201, &json!(false), &json!("allow")));
+    let desktop = [("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36")];
+    let mut client = Client::connect(gateway.click_address());
+    for page in [gateway.get("/code-1"), client.ask("GET", "/code-1", &desktop)] {
+        assert_eq!(page.status, 200, "{}", page.body);
+        assert!(page.body.contains("￥AbCdEf12345678% &lt;b&gt;打开京东&lt;/b&gt;"), "{}", page.body);
+        assert!(!page.body.contains("<b>打开"), "escaped: {}", page.body);
+    }
+    let ways: Vec<Value> = gateway.hops().into_iter().map(|hop| hop["way"].clone()).collect();
+    assert_eq!(ways, ["copy_code", "copy_code"]);
 }
 
 #[test]

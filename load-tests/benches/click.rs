@@ -8,9 +8,9 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions, Lookup, NewLink};
+use hopgate::config::devices::{self, DeviceSettings};
 use hopgate::config::marketplaces::shipped;
 use hopgate::domain::code::Code;
-use hopgate::domain::device::detect;
 use hopgate::domain::link::Placement;
 use hopgate::domain::marketplace::Destination;
 use hopgate::domain::policy::{
@@ -199,8 +199,30 @@ fn looking_up(c: &mut Criterion) {
 fn reading_requests(c: &mut Criterion) {
     let agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
                  Mobile/15E148 Safari/604.1 Kwai/12.3.10.6789 Yoda/2.1.3 NetType/WIFI Language/zh_CN";
-    detect("");
-    c.bench_function("detect a User-Agent of 180 bytes", |b| b.iter(|| detect(black_box(agent))));
+    let devices = devices::load(&DeviceSettings::default(), shipped()).unwrap();
+    let detector = &devices.detector;
+    c.bench_function("detect a User-Agent of 180 bytes", |b| b.iter(|| detector.detect(black_box(agent.as_bytes()))));
+    let corpus: Vec<&str> = include_str!("../../tests/data/user_agents.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split('\t').next())
+        .collect();
+    let mut next = 0;
+    c.bench_function("detect a User-Agent of the corpus", |b| {
+        b.iter(|| {
+            next = (next + 1) % corpus.len();
+            detector.detect(black_box(corpus[next].as_bytes()))
+        });
+    });
+    let mut dice = Dice(3);
+    c.bench_function("look an address up among networks", |b| {
+        b.iter(|| devices.datacenters.contains_v4(black_box(dice.roll(1 << 32) as u32)));
+    });
+    let query = "aid=123&cid=456&callback=DHAJASALKFyk1uCKBYCyXp-iIDS-uHDd&ts=1668441600123&os=0&oaid=1fe9a970";
+    let mut out = String::new();
+    c.bench_function("normalise an ad platform's query", |b| {
+        b.iter(|| devices.macros.normalise(Some(PlatformId(0)), black_box(query), "", &mut out));
+    });
     let url = "https://item.jd.com/100012043978.html?utm_campaign=t_335139774&ShareTm=x";
     c.bench_function("recognise a URL", |b| b.iter(|| shipped().markets().recognise(black_box(url)).is_ok()));
     c.bench_function("take a stored address back", |b| {

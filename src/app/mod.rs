@@ -7,6 +7,7 @@
 mod notify;
 mod observe;
 pub mod resolve;
+pub mod signals;
 mod upkeep;
 
 use std::fs;
@@ -25,7 +26,9 @@ use tokio::sync::watch as signal;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
+use crate::click::replay::Replay;
 use crate::click::shadow::ShadowSlot;
+use crate::click::signals::SignalSlot;
 use crate::click::visitor::DayKeys;
 use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
@@ -39,6 +42,7 @@ use crate::domain::policy::Reason;
 use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
 use crate::edge::plain;
+use crate::edge::proxy::upstream;
 use crate::edge::service::Site;
 use crate::edge::tls::{Certificates, TlsError};
 use crate::edge::well_known::WellKnown;
@@ -229,6 +233,8 @@ impl App {
         let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
+        let signals = signals::read_logged(&settings).map_err(StartError::Config)?;
+        let upstreams = upstream::build(&settings.proxy).map_err(StartError::Config)?;
 
         let data = DataDir::new(&settings.data_dir);
         // Where the folder is what will be in force, its faults are named before anything is made.
@@ -292,7 +298,10 @@ impl App {
             click_key: click_key.clone(),
             words: Arc::clone(&words),
             visitors,
+            signals: SignalSlot::new(signals),
+            replay: Replay::default(),
             node: settings.node.clone(),
+            proxy: settings.proxy.clone(),
         });
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
@@ -310,8 +319,10 @@ impl App {
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
+                upstreams: Arc::clone(&upstreams),
             },
         );
+        runtime.spawn(upstream::resolve(Arc::clone(&upstreams)));
 
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
@@ -373,6 +384,7 @@ impl App {
                 trusted: settings.trusted_proxies.clone(),
                 proxy_protocol: settings.proxy_protocol,
                 on_deadline: settings.journal.on_deadline,
+                upstreams: Arc::clone(&upstreams),
                 drain: drained.clone(),
             };
             threads

@@ -6,6 +6,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::click::Gateway;
 use crate::config::settings::JournalMode;
+use crate::edge::proxy::upstream::Upstreams;
 use crate::edge::tls::Certificates;
 use crate::journal::{JournalStats, State};
 use crate::notify::courier::Tally;
@@ -14,6 +15,7 @@ use crate::telemetry::metrics::{
     Labels, Metrics, WorkerCounters, click_families, counter, counter_family, family, gauge, gauge_family,
 };
 
+use crate::telemetry::proxy::proxy_families;
 use crate::telemetry::shadow::shadow_families;
 
 /// What is observed.
@@ -34,6 +36,8 @@ pub struct Observed {
     pub webhooks: Arc<Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// Upstreams of proxied landings.
+    pub upstreams: Upstreams,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -49,7 +53,9 @@ pub fn register(metrics: &Metrics, observed: Observed) {
             observed.gateway.landings.failures() as f64,
         ));
         families.extend(journal_families(&observed.journal, observed.mode));
+        families.extend(signal_families(&observed.gateway));
         families.extend(certificate_families(observed.certificates.as_deref()));
+        families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
@@ -109,6 +115,28 @@ fn catalog_families(gateway: &Gateway) -> Vec<MetricFamily> {
             "hopgate_catalog_store_up",
             "1 while the catalog's store answers.",
             f64::from(catalog.fault().is_none()),
+        ),
+    ]
+}
+
+fn signal_families(gateway: &Gateway) -> Vec<MetricFamily> {
+    let signals = gateway.signals.current();
+    vec![
+        gauge_family("hopgate_signing_keys", "Keys platforms may sign with.", signals.keys.len() as f64),
+        gauge_family(
+            "hopgate_datacenter_networks",
+            "Ranges of addresses known as data centres.",
+            signals.devices.datacenters.len() as f64,
+        ),
+        counter_family(
+            "hopgate_signals_reload_failures_total",
+            "Readings of device tables, networks and keys that had faults and kept the last good ones.",
+            gateway.signals.failures() as f64,
+        ),
+        counter_family(
+            "hopgate_replay_forgotten_total",
+            "Tokens forgotten before their end: each could be used by one more visitor.",
+            gateway.replay.forgotten() as f64,
         ),
     ]
 }

@@ -43,7 +43,7 @@ pub(super) fn families(tally: &Tally) -> Vec<MetricFamily> {
             "hopgate_resolve_seconds",
             "How long that took; answers that were remembered are left out.",
             MetricType::HISTOGRAM,
-            vec![histogram(&BOUNDS, &counts, seconds)],
+            vec![histogram(&BOUNDS, &counts, seconds, &[])],
         ),
     ]
 }

@@ -86,8 +86,10 @@ impl App {
         Ok(())
     }
 
-    /// Reads policies, the landing matrix and certificates again, as SIGHUP asks. Returns when that is done.
+    /// Reads policies, the landing matrix, certificates, device tables and signing keys again, as SIGHUP asks. Returns when
+    /// that is done.
     pub async fn reload(&self) {
+        self.reload_signals();
         reload_landings(&self.gateway);
         reload_policies(&self.publisher, self.gateway.clock.now()).await;
         if let Some(certificates) = &self.certificates {

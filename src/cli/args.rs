@@ -55,12 +55,77 @@ pub enum Command {
     /// Reports.
     #[command(subcommand)]
     Report(Report),
+    /// Sign as a platform would: an outbound click or a placement token.
+    #[command(subcommand)]
+    Sign(Sign),
     /// Webhooks.
     #[command(subcommand)]
     Webhook(Webhook),
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
+}
+
+/// `hopgate sign`.
+#[derive(Subcommand, Debug)]
+pub enum Sign {
+    /// The address of an outbound click: /go?…&sig=…
+    Go {
+        #[command(flatten)]
+        key: SignKey,
+        /// Where it leads: an address of a marketplace.
+        #[arg(long)]
+        to: String,
+        /// The shop, e.g. self_operated.
+        #[arg(long)]
+        shop_type: Option<String>,
+        /// The goods' category.
+        #[arg(long)]
+        category: Option<String>,
+        /// Facts the link carries, e.g. xingtu_order; repeatable.
+        #[arg(long = "fact", value_name = "NAME")]
+        facts: Vec<String>,
+        /// No end; only for keys with `without_exp`.
+        #[arg(long)]
+        without_exp: bool,
+        /// What stands before the path, e.g. https://go.example.com; the path alone without it.
+        #[arg(long, value_name = "URL")]
+        base: Option<String>,
+    },
+    /// A placement token, for `?hg=` behind a short link.
+    Token {
+        #[command(flatten)]
+        key: SignKey,
+        /// The link it is for.
+        #[arg(long)]
+        code: String,
+    },
+}
+
+/// What both sorts of signing need.
+#[derive(Args, Debug)]
+pub struct SignKey {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: Config,
+    /// A key of [[signing.keys]]; its platform signs.
+    #[arg(long, value_name = "ID")]
+    pub key: String,
+    /// The spot, e.g. live_cart.
+    #[arg(long)]
+    pub surface: String,
+    /// The creator.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// The note or video.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// For how long it is good.
+    #[arg(long, value_name = "SPAN", default_value = "10m")]
+    pub valid_for: Span,
+    /// From this time on [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Timestamp>,
 }
 
 /// Which configuration.

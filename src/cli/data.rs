@@ -19,6 +19,7 @@ use crate::catalog::{Created, NewLink, issue};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::control::alternates::AlternateDraft;
+use crate::control::answer::identifiable;
 use crate::control::codes::Codes;
 use crate::control::decision::{Case, LandingView, explain};
 use crate::control::draft::LinkDraft;
@@ -27,7 +28,6 @@ use crate::control::identify::identify;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, NewKey, Role};
 use crate::control::warnings::standing;
-use crate::domain::vocabulary::LinkKind;
 use crate::journal::export::{Format, export};
 use crate::resolve::Resolver;
 
@@ -119,7 +119,7 @@ fn create_link(asked: LinkCreate) -> Result<(), CliError> {
             "short_url": short_url,
             "landing": LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &settings.words),
             "decision": explained.brief(),
-            "identifiable": link.landing.link_kind != LinkKind::Unknown,
+            "identifiable": identifiable(&link.landing, settings.words.markets()),
             "share_code": link.share_code,
             "warnings": warnings,
         });

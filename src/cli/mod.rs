@@ -23,6 +23,7 @@ mod progress;
 mod report;
 mod serve;
 mod short_links;
+mod sign;
 mod terms;
 mod verify;
 mod webhook;
@@ -137,6 +138,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
         Command::Report(asked) => report::run(asked),
+        Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
@@ -180,6 +182,11 @@ fn check(config: &Config) -> Result<(), CliError> {
     }
     faults.extend(check_webhooks(&settings)?);
     faults.extend(crate::app::resolve::resolver(&settings, true).err());
+    match crate::app::signals::read(&settings) {
+        Ok((_, warnings)) => warnings.iter().for_each(|warning| eprintln!("warning: {warning}")),
+        Err(more) => faults.extend(more),
+    }
+    faults.extend(crate::edge::proxy::upstream::build(&settings.proxy).err().unwrap_or_default());
     if faults.is_empty() {
         let warned = if warned > 0 { format!(", {warned} warnings") } else { String::new() };
         let marketplaces = settings.words.markets().all().count();

@@ -4,10 +4,14 @@
 //! Knows nothing of HTTP: the edge hands in an [`Ask`] and turns the [`Clicked`] into an answer. Touches memory and the
 //! local journal only; never a database, a broker or a name server. No redirect is ever built without a [`Permit`].
 
+pub mod deferred;
+pub mod go;
 pub mod landings;
 pub mod placement;
 pub mod preview;
+pub mod replay;
 pub mod shadow;
+pub mod signals;
 pub mod visitor;
 
 use std::cell::RefCell;
@@ -21,23 +25,28 @@ use bytes::Bytes;
 
 use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
+use crate::config::proxy::ProxySettings;
 use crate::domain::click_id::{ClickId, ClickKey, ClickMint};
 use crate::domain::device::Device;
-use crate::domain::hop::{Hop, HopFlags, Outcome};
+use crate::domain::hop::{Hop, HopFlags, MOST_MACROS, Outcome};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
-use crate::domain::landing::matrix::{Host, Matrix};
-use crate::domain::link::{LinkState, LinkView};
+use crate::domain::landing::matrix::Host;
+use crate::domain::link::{LinkState, LinkView, Placement};
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
+use crate::domain::sign::{SignFault, Signed, token_in};
 use crate::domain::time::Timestamp;
 use crate::domain::tried::{Fallen, Gathering, MAIN, Tried};
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 use crate::journal::{Commit, Lane};
 use crate::policies::{Policies, Reader};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+use deferred::Deferred;
 use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
+use replay::Replay;
 use shadow::ShadowSlot;
+use signals::{SignalReader, SignalSlot};
 use visitor::{Agents, DayKeys};
 
 /// What every worker shares.
@@ -60,8 +69,14 @@ pub struct Gateway {
     pub words: Arc<Vocabulary>,
     /// Keys of visitors' hashes.
     pub visitors: DayKeys,
+    /// What is known of headers, parameters, networks and keys.
+    pub signals: SignalSlot,
+    /// Tokens that were used.
+    pub replay: Replay,
     /// This gateway's name.
     pub node: String,
+    /// Which landings can be proxied.
+    pub proxy: ProxySettings,
 }
 
 /// One tap on a link, as the edge understood it.
@@ -69,12 +84,14 @@ pub struct Gateway {
 pub struct Ask<'a> {
     /// The code in the path.
     pub code: &'a str,
-    /// The query, for unsigned hints.
+    /// The query: a signed token, unsigned hints, an ad platform's parameters.
     pub query: Option<&'a str>,
     /// The visitor's address, proxies taken into account.
     pub address: IpAddr,
     /// The User-Agent; empty when there is none.
     pub agent: &'a [u8],
+    /// What `X-Requested-With` says; empty when there is none.
+    pub package: &'a [u8],
     /// Flags the edge can tell: HEAD, prefetch.
     pub flags: HopFlags,
 }
@@ -86,10 +103,14 @@ pub enum Answer {
     Redirect(Bytes),
     /// Land by a page that leads on, or by what it says as JSON.
     Launch(Box<Launch>),
+    /// Answer with the page itself, from an upstream; then [`Worker::settle`] the click, which is not recorded yet.
+    Proxy(Box<Proxied>),
     /// The policy refuses.
     Refused(Box<Refused>),
     /// The link was switched off or its time is over.
     Gone(Reason),
+    /// What came signed is not to be believed.
+    BadSignature,
     /// No such link.
     Unknown,
     /// The catalog is still loading and does not have the code yet: ask its store, then [`Worker::click_on`].
@@ -101,6 +122,17 @@ impl Answer {
     pub fn lands(&self) -> bool {
         matches!(self, Answer::Redirect(_) | Answer::Launch(_))
     }
+}
+
+/// A permitted click that is answered through an upstream.
+#[derive(Debug)]
+pub struct Proxied {
+    /// The upstream's number.
+    pub upstream: usize,
+    /// The landing whose page is asked for: where a plain redirect would have led.
+    pub landing: Bytes,
+    /// The click's record, to be settled whatever happens.
+    pub deferred: Deferred,
 }
 
 /// What the refusal page needs to say why, and what still works.
@@ -148,7 +180,8 @@ pub struct Clicked {
     pub preview: bool,
     /// Which landing it took, or would have: 0 the link's own, n its n-th alternate.
     pub alternate: u8,
-    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before.
+    /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before. None for a code
+    /// nobody knows, and for a click that is settled later.
     pub commit: Option<Commit>,
 }
 
@@ -163,6 +196,8 @@ pub struct Worker {
 struct State {
     policy: Reader,
     matrix: MatrixReader,
+    signals: SignalReader,
+    macros: String,
     mint: ClickMint,
     agents: Agents,
     fallen: Gathering,
@@ -182,6 +217,8 @@ impl Worker {
         let state = RefCell::new(State {
             policy: gateway.policies.reader(),
             matrix: gateway.landings.reader(),
+            signals: gateway.signals.reader(),
+            macros: String::with_capacity(MOST_MACROS),
             mint,
             agents,
             fallen: Gathering::default(),
@@ -211,7 +248,7 @@ impl Worker {
             Lookup::Found(clicked) => clicked,
             Lookup::Unknown => {
                 // Not recorded: a scanner must not be able to fill the disk.
-                let machine = !self.flags(ask, &self.device(ask)).is_person();
+                let machine = !self.flags(ask, &self.device(ask), false).is_person();
                 if machine {
                     bump(&self.counters.machines, 1);
                 } else {
@@ -223,14 +260,66 @@ impl Worker {
         }
     }
 
-    /// Decides and records a click on a known link. No await, no lock of ours: it runs under the catalog's read guard.
+    /// Decides and records a click on a known link. No await, no lock of ours but that of used tokens, where there is one:
+    /// it runs under the catalog's read guard.
     pub fn click_on(&self, ask: &Ask<'_>, link: &LinkView<'_>) -> Clicked {
+        match ask.query.and_then(token_in) {
+            None => self.run(ask, link, &Said::default()),
+            Some(token) => match self.believe(ask, link, token) {
+                Ok(said) => self.run(ask, link, &said),
+                Err(fault) => self.disbelieve(ask, Signed::Token, fault, Some(link.marketplace)),
+            },
+        }
+    }
+
+    /// What a token says, if it is to be believed.
+    fn believe(&self, ask: &Ask<'_>, link: &LinkView<'_>, token: &str) -> Result<Said, SignFault> {
         let gateway = &*self.gateway;
-        let State { policy, matrix, mint, agents, fallen } = &mut *self.state.borrow_mut();
-        let policy: &PolicySet = policy.load();
         let now = gateway.clock.now();
-        let visitor = agents.visitor(&gateway.visitors, now, ask.address, ask.agent);
-        let known = placement::find(link.placement, visitor.device.app, ask.query, &gateway.words);
+        let signals = Arc::clone(self.state.borrow_mut().signals.load());
+        let token = signals.keys.check_token(token, ask.code, now, &gateway.words)?;
+        let other_creator = !link.creator.is_empty() && !token.creator.is_empty() && *link.creator != *token.creator;
+        if other_creator || placement::contradicts(link.placement, token.placement) {
+            return Err(SignFault::Contradiction);
+        }
+        let visitor = {
+            let State { agents, .. } = &mut *self.state.borrow_mut();
+            agents.visitor(&gateway.visitors, &signals, now, ask.address, ask.agent, ask.package)
+        };
+        // Machines fetch ahead what a person will open with the same token: they neither use it up nor are counted.
+        let person = self.flags(ask, &visitor.device, false).is_person();
+        if person && !gateway.replay.admits(token.key, token.nonce, visitor.hash, now, token.expires) {
+            return Err(SignFault::Replayed);
+        }
+        Ok(Said { placement: Some(token.placement), creator: token.creator, note: token.note })
+    }
+
+    /// Counts something signed that is not to be believed. Not recorded: whoever can write signatures badly must not be
+    /// able to fill the disk.
+    fn disbelieve(&self, ask: &Ask<'_>, what: Signed, fault: SignFault, marketplace: Option<MarketplaceId>) -> Clicked {
+        self.counters.bad_signature(what, fault);
+        if self.flags(ask, &self.device(ask), false).is_person() {
+            self.counters.click(None, marketplace.map(|id| id.0), Reason::BadSignature as usize);
+        } else {
+            bump(&self.counters.machines, 1);
+        }
+        Clicked { answer: Answer::BadSignature, hop_id: None, preview: false, alternate: MAIN, commit: None }
+    }
+
+    /// Decides and records a click of which `said` has been proven.
+    pub(super) fn run(&self, ask: &Ask<'_>, link: &LinkView<'_>, said: &Said) -> Clicked {
+        let gateway = &*self.gateway;
+        let State { policy, matrix, signals, macros, mint, agents, fallen } = &mut *self.state.borrow_mut();
+        let policy: &PolicySet = policy.load();
+        let signals = signals.load();
+        let now = gateway.clock.now();
+        let visitor = agents.visitor(&gateway.visitors, signals, now, ask.address, ask.agent, ask.package);
+        let known = placement::find(link.placement, said.placement, visitor.device.app, ask.query, &gateway.words);
+        let creator = if link.creator.is_empty() { &*said.creator } else { link.creator };
+        macros.clear();
+        if let Some(query) = ask.query {
+            signals.devices.macros.normalise(known.placement.platform, query, &said.note, macros);
+        }
         let facts = Facts {
             platform: known.placement.platform,
             surface: known.placement.surface,
@@ -238,7 +327,7 @@ impl Worker {
             shop_type: link.shop_type,
             link_kind: link.link_kind,
             category: link.category,
-            creator: link.creator,
+            creator,
             shop: link.shop,
             item: link.item,
             carried: link.facts,
@@ -266,22 +355,35 @@ impl Worker {
         let own = &facts;
         let facts = choice.as_ref().map_or(own, |choice| &choice.facts);
 
-        let sent = match (permit, &choice) {
-            // Who fetches a preview is sent nowhere.
-            (Some(permit), Some(choice)) if !visitor.device.preview => {
-                self.sent(permit, choice, ask, link, visitor.device, matrix.load())
-            }
+        // What the matrix wants; what this click can have of it is what was sent.
+        let device = &visitor.device;
+        // Who fetches a preview of a link is given a card.
+        let preview = device.preview && !ask.code.is_empty();
+        // A share code leads nowhere by itself: whoever may have it is shown it, wherever they are.
+        let coded = !link.share_code.is_empty() && choice.as_ref().is_some_and(|choice| choice.alternate == MAIN);
+        let wanted = match permit {
+            Some(_) if preview => Way::Redirect,
+            Some(_) if coded => Way::CopyCode,
+            Some(permit) => matrix.load().way(permit.landing(), Host::of(device), device.os, facts.marketplace),
+            None => Way::Redirect,
+        };
+        let upstream = match (&choice, wanted) {
+            (Some(choice), Way::Proxy) => self.upstream(choice, link),
             _ => None,
         };
-        let usual = if visitor.device.preview { Way::Card } else { Way::Redirect };
+        let sent = match (&choice, wanted) {
+            (None, _) | (_, Way::Redirect | Way::Proxy) => None,
+            (Some(choice), wanted) => Some(self.send(wanted, choice, ask, link, *device)),
+        };
+        let usual = if preview { Way::Card } else { Way::Redirect };
         let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
-        let flags = self.flags(ask, &visitor.device);
+        let flags = self.flags(ask, &visitor.device, signals.is_datacenter(ask.address));
         let hop = Hop {
             id,
             at: now,
             code: ask.code,
-            creator: link.creator,
+            creator,
             platform: known.placement.platform.map_or("", |id| gateway.words.platform_name(id)),
             surface: known.placement.surface,
             placement_source: known.source,
@@ -307,17 +409,24 @@ impl Worker {
             alternate: choice.as_ref().map_or(MAIN, |choice| choice.alternate),
             tried: if permit.is_some() { fallen.all() } else { fallen.but_own() },
             way,
-            macros: "",
+            macros: macros.as_str(),
         };
-        let commit = self.lane.append(&hop);
-        self.count(known.placement.platform, facts.marketplace, reason, flags);
-        if let Some(way) = way {
-            self.counters.landing(way, facts.marketplace.0);
-        }
         if gateway.shadow.is_on()
             && let Some(live) = &choice
         {
             gateway.shadow.look(own, link, live, &hop, &self.counters.shadow);
+        }
+        let hop_id = Some(gateway.click_key.text(id));
+        if let (Some(upstream), Some(choice)) = (upstream, &choice) {
+            let landing = Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes());
+            let deferred = Deferred::new(&hop, known.placement.platform, facts.marketplace);
+            let answer = Answer::Proxy(Box::new(Proxied { upstream, landing, deferred }));
+            return Clicked { answer, hop_id, preview, alternate: hop.alternate, commit: None };
+        }
+        let commit = Some(self.lane.append(&hop));
+        self.count(known.placement.platform, facts.marketplace, reason, flags);
+        if let Some(way) = way {
+            self.counters.landing(way, facts.marketplace.0);
         }
         if hop.alternate != MAIN {
             bump(&self.counters.alternates, 1);
@@ -327,39 +436,27 @@ impl Worker {
             (None, Some(choice)) => Answer::Refused(Box::new(refused(gateway, choice, hop.tried, now))),
             (_, None) => Answer::Gone(reason),
         };
-        Clicked {
-            answer,
-            hop_id: Some(gateway.click_key.text(id)),
-            preview: visitor.device.preview,
-            alternate: hop.alternate,
-            commit: Some(commit),
-        }
+        Clicked { answer, hop_id, preview, alternate: hop.alternate, commit }
     }
 
-    /// What a permitted click needs beside a redirect to its landing; none for most.
-    #[inline]
-    fn sent(
-        &self,
-        permit: &Permit<'_>,
-        choice: &Choice<'_, '_>,
-        ask: &Ask<'_>,
-        link: &LinkView<'_>,
-        device: Device,
-        matrix: &Matrix,
-    ) -> Option<Sent> {
-        let facts = &choice.facts;
-        let share_code = if choice.alternate == MAIN { link.share_code } else { "" };
-        let way = if share_code.is_empty() {
-            matrix.way(permit.landing(), Host::of(&device), device.os, facts.marketplace)
-        } else {
-            Way::CopyCode
-        };
-        if way == Way::Redirect {
-            return None;
+    /// The upstream that answers a permitted click; the landing is redirected to without.
+    #[cold]
+    fn upstream(&self, choice: &Choice<'_, '_>, link: &LinkView<'_>) -> Option<usize> {
+        let upstream = self.gateway.proxy.serving(choice.url.unwrap_or(link.url));
+        if upstream.is_none() {
+            bump(&self.counters.unproxied, 1);
         }
+        upstream
+    }
+
+    /// What a permitted click needs that is not just redirected to its landing.
+    #[cold]
+    fn send(&self, way: Way, choice: &Choice<'_, '_>, ask: &Ask<'_>, link: &LinkView<'_>, device: Device) -> Sent {
+        let share_code = if choice.alternate == MAIN { link.share_code } else { "" };
         // Where the placement is read off the visitor's app, the short link leads nowhere in another one.
         let bound = link.placement.platform.is_some() && link.placement.surface.is_some();
         let short = (bound && !ask.code.is_empty()).then(|| format!("{}/{}", self.gateway.public_url, ask.code));
+        let facts = &choice.facts;
         let click = Permitted {
             marketplace: facts.marketplace,
             target: Target { url: choice.url.unwrap_or(link.url), item: facts.item, kind: facts.link_kind },
@@ -367,22 +464,29 @@ impl Worker {
             short: short.as_deref(),
             share_code,
         };
-        Some(send(way, &click, &self.gateway.words))
+        send(way, &click, &self.gateway.words)
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
         let gateway = &*self.gateway;
-        let State { agents, .. } = &mut *self.state.borrow_mut();
-        agents.visitor(&gateway.visitors, gateway.clock.now(), ask.address, ask.agent).device
+        let State { agents, signals, .. } = &mut *self.state.borrow_mut();
+        let now = gateway.clock.now();
+        agents.visitor(&gateway.visitors, signals.load(), now, ask.address, ask.agent, ask.package).device
     }
 
-    fn flags(&self, ask: &Ask<'_>, device: &Device) -> HopFlags {
+    fn flags(&self, ask: &Ask<'_>, device: &Device, datacenter: bool) -> HopFlags {
         let mut flags = ask.flags;
         if device.bot {
             flags = flags.with(HopFlags::BOT);
         }
         if device.preview {
             flags = flags.with(HopFlags::PREVIEW);
+        }
+        if device.implausible {
+            flags = flags.with(HopFlags::IMPLAUSIBLE);
+        }
+        if datacenter {
+            flags = flags.with(HopFlags::DATACENTER);
         }
         if ask.agent.is_empty() {
             flags = flags.with(HopFlags::NO_AGENT);
@@ -394,12 +498,24 @@ impl Worker {
     }
 
     fn count(&self, platform: Option<PlatformId>, marketplace: MarketplaceId, reason: Reason, flags: HopFlags) {
+        self.counters.flags(flags);
         if flags.is_person() {
             self.counters.click(platform.map(|id| id.0), Some(marketplace.0), reason as usize);
         } else {
             bump(&self.counters.machines, 1);
         }
     }
+}
+
+/// What was signed of a click, beside its link.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Said {
+    /// Where it happened.
+    pub placement: Option<Placement>,
+    /// The creator; empty for none.
+    pub creator: Box<str>,
+    /// The note or video; empty for none.
+    pub note: Box<str>,
 }
 
 /// The landing of a permitted click: the address as the alliance issued it, which the catalog took in only after the

@@ -1,5 +1,5 @@
-//! Where a click happened, by the best evidence there is: what the link is bound to, else the visitor's app, else an
-//! unsigned hint in the query. Which of these it was is recorded. Never trusts a hint over the link.
+//! Where a click happened, by the best evidence there is: what the link is bound to, else what the platform signed, else
+//! the visitor's app, else an unsigned hint in the query. Which of these it was is recorded. Never trusts a hint over the link.
 
 use crate::domain::device::{HostApp, platform_of};
 use crate::domain::hop::PlacementSource;
@@ -15,10 +15,25 @@ pub struct Known {
     pub source: PlacementSource,
 }
 
-/// Finds the placement of a click on a link bound to `bound`.
-pub fn find(bound: Placement, app: HostApp, query: Option<&str>, words: &Vocabulary) -> Known {
+/// Whether a signed placement says otherwise than what the link is bound to.
+pub fn contradicts(bound: Placement, signed: Placement) -> bool {
+    bound.platform.is_some() && bound.platform != signed.platform
+        || bound.surface.is_some() && bound.surface != signed.surface
+}
+
+/// Finds the placement of a click on a link bound to `bound`. What is signed names both parts, and does not contradict it.
+pub fn find(
+    bound: Placement,
+    signed: Option<Placement>,
+    app: HostApp,
+    query: Option<&str>,
+    words: &Vocabulary,
+) -> Known {
     if bound.platform.is_some() && bound.surface.is_some() {
         return Known { placement: bound, source: PlacementSource::Link };
+    }
+    if let Some(placement) = signed {
+        return Known { placement, source: PlacementSource::Token };
     }
     let hint =
         |key: &str| query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')));
@@ -48,24 +63,30 @@ mod tests {
         let bound = Placement { platform: kuaishou, surface: Some(Surface::LiveCart) };
         let hint = Some("x=1&platform=douyin&surface=note");
         assert_eq!(
-            find(bound, HostApp::Douyin, hint, &words),
+            find(bound, None, HostApp::Douyin, hint, &words),
             known(kuaishou, Some(Surface::LiveCart), PlacementSource::Link)
         );
         let free = Placement::default();
-        assert_eq!(find(free, HostApp::Kuaishou, None, &words), known(kuaishou, None, PlacementSource::Detected));
+        assert_eq!(find(free, None, HostApp::Kuaishou, None, &words), known(kuaishou, None, PlacementSource::Detected));
         assert_eq!(
-            find(free, HostApp::Kuaishou, hint, &words),
+            find(free, None, HostApp::Kuaishou, hint, &words),
             known(kuaishou, None, PlacementSource::Detected),
             "a hint about another platform is not taken"
         );
         assert_eq!(
-            find(free, HostApp::Browser, hint, &words),
+            find(free, None, HostApp::Browser, hint, &words),
             known(words.platform("douyin"), Some(Surface::Note), PlacementSource::Hint)
         );
-        assert_eq!(find(free, HostApp::Browser, None, &words), known(None, None, PlacementSource::Unknown));
+        assert_eq!(find(free, None, HostApp::Browser, None, &words), known(None, None, PlacementSource::Unknown));
         let half = Placement { platform: kuaishou, surface: None };
+        let signed = Placement { platform: kuaishou, surface: Some(Surface::Note) };
+        let told = known(kuaishou, Some(Surface::Note), PlacementSource::Token);
+        assert_eq!(find(half, Some(signed), HostApp::Douyin, hint, &words), told);
+        assert_eq!(find(bound, Some(signed), HostApp::Douyin, hint, &words).source, PlacementSource::Link);
+        assert!(contradicts(bound, signed) && !contradicts(half, signed) && !contradicts(free, signed));
+        assert!(contradicts(Placement { platform: words.platform("douyin"), surface: None }, signed));
         assert_eq!(
-            find(half, HostApp::Browser, Some("surface=live_cart"), &words),
+            find(half, None, HostApp::Browser, Some("surface=live_cart"), &words),
             known(kuaishou, Some(Surface::LiveCart), PlacementSource::Hint)
         );
     }

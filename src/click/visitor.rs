@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use foldhash::quality::FixedState;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::domain::device::{Device, detect};
+use super::signals::Signals;
+use crate::domain::device::Device;
 use crate::domain::time::Timestamp;
 use crate::journal::address::truncate;
 
@@ -115,6 +116,8 @@ pub struct Visitor {
 /// hash instead of a walk through every token. Direct-mapped, so it never grows.
 pub struct Agents {
     secret: [u8; 16],
+    /// The reading that what was seen rests on.
+    epoch: u64,
     seen: Box<[(u128, Device)]>,
 }
 
@@ -123,22 +126,36 @@ const AGENTS: usize = 1_024;
 impl Agents {
     /// An empty memory; `secret` stands in on a day without a key.
     pub fn new(secret: [u8; 16]) -> Self {
-        Agents { secret, seen: vec![(0, Device::UNKNOWN); AGENTS].into() }
+        Agents { secret, epoch: 0, seen: vec![(0, Device::UNKNOWN); AGENTS].into() }
     }
 
-    /// What is kept of a visitor at `now`.
-    pub fn visitor(&mut self, keys: &DayKeys, now: Timestamp, address: IpAddr, agent: &[u8]) -> Visitor {
+    /// What is kept of a visitor at `now`. `package` is what `X-Requested-With` says, or empty.
+    pub fn visitor(
+        &mut self,
+        keys: &DayKeys,
+        signals: &Signals,
+        now: Timestamp,
+        address: IpAddr,
+        agent: &[u8],
+        package: &[u8],
+    ) -> Visitor {
+        if self.epoch != signals.epoch() {
+            self.epoch = signals.epoch();
+            self.seen.fill((0, Device::UNKNOWN));
+        }
+        let detector = &signals.devices.detector;
         let secret = keys.secret(now);
         let agent_hash = digest(&secret.unwrap_or(self.secret), agent);
         let slot = agent_hash as usize % AGENTS;
         let device = match self.seen[slot] {
             (hash, device) if hash == agent_hash => device,
             _ => {
-                let device = std::str::from_utf8(agent).map_or(Device::UNKNOWN, detect);
+                let device = detector.detect(agent);
                 self.seen[slot] = (agent_hash, device);
                 device
             }
         };
+        let device = if package.is_empty() { device } else { detector.with_package(device, agent, package) };
         let hash = secret.map_or(0, |secret| {
             let mut hasher = SipHasher13::new_with_key(&secret);
             match address.to_canonical() {
@@ -157,6 +174,12 @@ mod tests {
     use super::*;
     use crate::domain::device::HostApp;
 
+    fn signals() -> Signals {
+        let words = crate::config::marketplaces::shipped();
+        let devices = crate::config::devices::load(&Default::default(), words).unwrap();
+        Signals::new(devices, Default::default())
+    }
+
     const PHONE: &[u8] = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Kwai/11.2";
 
     #[test]
@@ -165,19 +188,20 @@ mod tests {
         let path = folder.path().join("visitor.keys");
         let noon: Timestamp = "2026-11-11 12:00:00".parse().unwrap();
         let midnight: Timestamp = "2026-11-12 00:00:00".parse().unwrap();
+        let signals = signals();
         let keys = DayKeys::open(&path, noon).unwrap();
         let address: IpAddr = "203.0.113.77".parse().unwrap();
         let (mut one, mut two) = (Agents::new([1; 16]), Agents::new([2; 16]));
-        let seen = one.visitor(&keys, noon, address, PHONE);
-        assert_eq!(seen, one.visitor(&keys, noon, address, PHONE), "remembered");
-        assert_eq!(seen, two.visitor(&keys, noon, address, PHONE), "workers agree");
+        let seen = one.visitor(&keys, &signals, noon, address, PHONE, b"");
+        assert_eq!(seen, one.visitor(&keys, &signals, noon, address, PHONE, b""), "remembered");
+        assert_eq!(seen, two.visitor(&keys, &signals, noon, address, PHONE, b""), "workers agree");
         assert_eq!(seen.device.app, HostApp::Kuaishou);
-        assert_ne!(seen.hash, one.visitor(&keys, noon, "203.0.113.78".parse().unwrap(), PHONE).hash);
-        assert_ne!(seen.hash, one.visitor(&keys, midnight, address, PHONE).hash);
+        assert_ne!(seen.hash, one.visitor(&keys, &signals, noon, "203.0.113.78".parse().unwrap(), PHONE, b"").hash);
+        assert_ne!(seen.hash, one.visitor(&keys, &signals, midnight, address, PHONE, b"").hash);
 
         let again = DayKeys::open(&path, noon).unwrap();
-        assert_eq!(seen, one.visitor(&again, noon, address, PHONE), "a restart keeps the day's key");
+        assert_eq!(seen, one.visitor(&again, &signals, noon, address, PHONE, b""), "a restart keeps the day's key");
         again.rotate(midnight).unwrap();
-        assert_eq!(one.visitor(&again, noon, address, PHONE).hash, 0, "yesterday's key is gone");
+        assert_eq!(one.visitor(&again, &signals, noon, address, PHONE, b"").hash, 0, "yesterday's key is gone");
     }
 }

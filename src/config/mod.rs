@@ -1,10 +1,13 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
 pub mod apps;
+pub mod devices;
 pub mod landing;
 pub mod looks;
 pub mod marketplaces;
+pub mod proxy;
 pub mod resolve;
 pub mod settings;
+pub mod signing;
 pub mod tree;
 pub mod webhooks;

@@ -9,9 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::apps::{self, Apps};
+use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
+use super::proxy::{self, ProxySettings};
 use super::resolve::{self, ResolveSettings};
+use super::signing::{self, SigningSettings};
 use super::tree::{Fault, Faults, Field, Table, from_toml};
 use super::webhooks::{self, WebhookSettings};
 use crate::domain::policy::lint::HeavyTraffic;
@@ -155,6 +158,14 @@ pub struct Settings {
     pub apps: Apps,
     /// Platforms and marketplaces.
     pub words: Vocabulary,
+    /// What is known of visitors' headers and networks.
+    pub devices: DeviceSettings,
+    /// Keys that platforms sign with.
+    pub signing: SigningSettings,
+    /// The file this was read from, if it was one.
+    pub source: Option<PathBuf>,
+    /// Upstreams of proxied landings.
+    pub proxy: ProxySettings,
     /// Log lines.
     pub log_format: LogFormat,
     /// Log filter, `info` or a `RUST_LOG` expression.
@@ -201,7 +212,11 @@ impl Settings {
             webhooks: Vec::new(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
+            devices: DeviceSettings::default(),
+            signing: SigningSettings::default(),
+            source: None,
             words: marketplaces::shipped().clone(),
+            proxy: ProxySettings::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -224,7 +239,8 @@ impl Settings {
         let name = path.display().to_string();
         let base = path.parent().unwrap_or(Path::new(""));
         let settings = match fs::read_to_string(path) {
-            Ok(text) => Self::read(&name, &text, base, &faults),
+            Ok(text) => Self::read(&name, &text, base, &faults)
+                .map(|settings| Settings { source: Some(path.to_path_buf()), ..settings }),
             Err(error) => {
                 faults.add(&name, 1, "", format!("cannot be read: {error}"));
                 None
@@ -329,6 +345,19 @@ impl Settings {
                     field.fault(error.to_string());
                 }
             }
+            table.finish();
+        }
+        if let Some(table) = section("devices") {
+            settings.devices = devices::settings(&table, base);
+            table.finish();
+        }
+        // After the vocabulary: keys belong to platforms.
+        if let Some(table) = section("signing") {
+            settings.signing = signing::settings(&table, base, &settings.words);
+            table.finish();
+        }
+        if let Some(table) = section("proxy") {
+            settings.proxy = proxy::read(&table, base, settings.words.markets());
             table.finish();
         }
         if let Some(table) = section("log") {
@@ -454,7 +483,7 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// `20ms`, `5s`, `10m`, `1h`; at least 1 ms and at most 24 h.
-fn duration(field: &Field<'_>) -> Option<Duration> {
+pub(super) fn duration(field: &Field<'_>) -> Option<Duration> {
     field.parse(|text| {
         let wrong = || format!("`{text}` is not a time span: write 20ms, 5s, 10m or 1h, at least 1ms and at most 24h");
         let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;

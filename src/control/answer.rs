@@ -8,6 +8,7 @@ use super::ControlState;
 use super::decision::{Brief, Case, Explained, LandingView, explain};
 use super::warnings::{Warning, standing};
 use crate::domain::link::{Link, LinkState};
+use crate::domain::marketplace::{Landing, Marketplaces};
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, Surface};
@@ -94,6 +95,12 @@ pub struct LinkPage {
     pub unreadable: Vec<String>,
 }
 
+/// Whether it is known what a landing leads to: a short link that names neither goods nor shop may lead anywhere.
+pub fn identifiable(landing: &Landing, markets: &Marketplaces) -> bool {
+    let names = landing.item.is_some() || landing.shop.is_some();
+    names || (landing.link_kind != LinkKind::Unknown && !markets.is_short(landing, None))
+}
+
 fn is_true(value: &bool) -> bool {
     *value
 }
@@ -117,7 +124,7 @@ fn issued_as(state: &ControlState, link: &Link, explained: &Explained, at: Times
         short_url: short_url(state, link),
         landing: LandingView::new(&link.landing.clone().into(), link.shop_type, link.landing.link_kind, &state.words),
         decision: explained.brief(),
-        identifiable: link.landing.link_kind != LinkKind::Unknown,
+        identifiable: identifiable(&link.landing, state.words.markets()),
         share_code: link.share_code.as_deref().map(str::to_owned),
         warnings: standing(link, state.words.markets(), at),
     }

@@ -79,8 +79,8 @@ fn warning(field: &str, why: &str, what: &str) -> Warning {
         code: format!("resolve_{why}"),
         field: field.to_owned(),
         detail: format!(
-            "it is not known what this short link leads to: {what}. The link is made all the same, but no agreement on goods or \
-             shops can allow it; paste the goods' own link for that"
+            "it is not known what this short link leads to: {what}. The link is made all the same, but no agreement that asks \
+             for goods or shop allows it; paste the goods' own link for that"
         ),
         at: None,
     }

@@ -27,8 +27,9 @@ pub fn standing(link: &Link, markets: &Marketplaces, now: Timestamp) -> Vec<Warn
         warnings.push(Warning {
             code: "unidentifiable_code".to_owned(),
             field: url(),
-            detail: "a code without a link: the app alone knows which goods it stands for, so no agreement on goods or shops \
-                     can allow it, and visitors are shown it to copy. Paste the link or the whole text that holds it instead"
+            detail: "a code without a link: the app alone knows which goods it stands for, so no agreement that asks for goods \
+                     or shop allows it, and visitors are shown it to copy. Paste the link or the whole text that holds it \
+                     instead"
                 .to_owned(),
             at: None,
         });

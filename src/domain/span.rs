@@ -17,6 +17,9 @@ const WEEK: i64 = 7 * DAY;
 const LONGEST: i64 = 3_650 * DAY;
 
 impl Span {
+    /// One hour.
+    pub const ONE_HOUR: Span = Span(HOUR);
+
     /// So many days of 24 hours.
     pub const fn days(days: u16) -> Self {
         Span(if days == 0 { DAY } else { days as i64 * DAY })

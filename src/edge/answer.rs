@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::pages::{self, Language, Words, frame, launch};
 use crate::click::Refused;
+use crate::click::go::GoFault;
 use crate::click::landings::Launch;
 use crate::click::preview::{Preview, Shown};
 use crate::domain::policy::Reason;
@@ -111,6 +112,17 @@ pub fn missing(reason: Reason, hop_id: Option<&[u8]>, wish: Wish) -> Answered {
         _ => StatusCode::NOT_FOUND,
     };
     told(code, reason, &pages::missing(reason, wish.language), json!({}), hop_id, wish)
+}
+
+/// `403`: what came signed is not to be believed. Says nothing of why: only operators see that.
+pub fn forged(wish: Wish) -> Answered {
+    told(StatusCode::FORBIDDEN, Reason::BadSignature, &pages::forged(wish.language), json!({}), None, wish)
+}
+
+/// `422`: well signed, but there is nowhere to go. The reason is the fault's.
+pub fn unfit(fault: &GoFault, wish: Wish) -> Answered {
+    let words = pages::unfit(&fault.to_string(), wish.language);
+    told(StatusCode::UNPROCESSABLE_ENTITY, Reason::NoAgreement, &words, json!({"reason": fault.code()}), None, wish)
 }
 
 /// `503`: nothing is wrong with the request.

@@ -11,12 +11,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::watch::Watch;
 use crate::journal::{Commit, Committed, Durability, Held};
 use crate::telemetry::metrics::{WorkerCounters, bump};
+
+/// So many bytes are held at most while a hop is waited for, and whatever the protocol hands over at once.
+const MOST_HELD: usize = 256 << 10;
 
 /// The sending side of one connection.
 pub struct Outbox {
@@ -138,7 +141,8 @@ impl Outbox {
                 }
             }
         }
-        if !self.is_empty() && self.due.get() != self.held.get() {
+        let full = self.bytes.borrow().len() >= MOST_HELD;
+        if full || !self.is_empty() && self.due.get() != self.held.get() {
             self.awaited.set(true);
             return Poll::Pending;
         }
@@ -146,6 +150,17 @@ impl Outbox {
         parts.iter().for_each(|part| bytes.extend_from_slice(part));
         self.due.set(self.held.get());
         Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+    }
+
+    /// Ready when the peer has closed, as far as can be told without taking what it sent meanwhile.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        let socket = self.socket.borrow();
+        match socket.as_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            // More requests, or the end of TLS: it is still there for all we know, and nothing more can be learned.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Goes on sending what a full socket left; what is held back is not waited for.

@@ -10,20 +10,24 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use ipnet::IpNet;
 
 use super::answer::{self, Answered, Wish};
+use super::body::Body;
 use super::client::forwarded;
 use super::hold::Outbox;
 use super::pages::Language;
+use super::proxy::stream::Line;
+use super::proxy::{self, Passing, Proxy, Visit, host_of};
 use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use super::well_known::WellKnown;
 use crate::catalog::{FetchError, Lookup};
+use crate::click::go::Gone;
 use crate::click::preview::Looked;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
@@ -35,6 +39,8 @@ use crate::telemetry::metrics::{Shed, bump};
 /// Sent by browsers that fetch ahead: `prefetch`, `prefetch;prerender`, and `preview` of old.
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+/// Android web views name their app's package here; newer ones leave it out.
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Looks at links without a click, of one worker: so many at once …
 const LOOKS: u32 = 40;
@@ -95,6 +101,8 @@ pub struct Shared {
     pub headers: usize,
     /// Proxies whose word on addresses is taken.
     pub trusted: Vec<IpNet>,
+    /// Upstreams of proxied landings, where there are any.
+    pub proxy: Option<Proxy>,
 }
 
 /// One connection's requests.
@@ -111,10 +119,12 @@ pub struct Clicks {
     pub outbox: Rc<Outbox>,
     /// HTTP/2 on this connection.
     pub multiplexed: bool,
+    /// TLS on this connection.
+    pub secure: bool,
 }
 
 impl Service<Request<Incoming>> for Clicks {
-    type Response = Answered;
+    type Response = Response<Body>;
     type Error = std::convert::Infallible;
     type Future = Answering;
 
@@ -124,39 +134,58 @@ impl Service<Request<Incoming>> for Clicks {
         }
         let headers = request.headers();
         let seen = Seen::read(request.method(), headers);
+        if let Some(proxy) = &self.shared.proxy
+            && let Some(passing) = proxy.passing(host_of(request.uri(), headers), request.uri().path())
+            && !self.is_click(&request, passing)
+        {
+            return self.pass(request, passing);
+        }
         if let Some(refusal) = self.unfit(&request, &seen) {
             return Answering::Now(Some(refusal));
         }
         let nothing = || Answering::Now(Some(answer::missing(Reason::UnknownLink, None, wish(headers))));
-        let (code, look) = match route(request.uri().path()) {
-            Route::Code(code) => (code, false),
-            Route::Preview(code) => (code, true),
+        let asked = route(request.uri().path());
+        let code = match asked {
+            Route::Code(code) | Route::Preview(code) => code,
+            Route::Go => "",
             Route::WellKnown(name) => match self.shared.site.well_known.file(name) {
                 Some(file) => return Answering::Now(Some(answer::well_known(file))),
                 None => return nothing(),
             },
-            Route::Go | Route::None => return nothing(),
+            Route::None => return nothing(),
         };
         let ask = Ask {
             code,
             query: request.uri().query(),
-            address: if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer },
+            address: self.address(headers),
             agent: seen.agent,
+            package: seen.package,
             flags: seen.flags,
         };
-        if look {
-            return match look_at(&self.shared, &ask, headers) {
-                Some(answer) => Answering::Now(Some(answer)),
-                None => {
-                    let address = ask.address;
-                    Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)))
-                }
-            };
-        }
-        let mut clicked = self.shared.worker.click(&ask);
-        if matches!(clicked.answer, Answer::NotLoaded) {
-            let address = ask.address;
-            return Answering::Cold(Box::pin(cold(Rc::clone(&self.shared), request, address)));
+        let address = ask.address;
+        let mut clicked = match asked {
+            Route::Preview(_) => {
+                return match look_at(&self.shared, &ask, headers) {
+                    Some(answer) => Answering::Now(Some(answer)),
+                    None => Answering::Later(Box::pin(cold(self.visit(request, address)))),
+                };
+            }
+            Route::Go => match self.shared.worker.go(&ask) {
+                Gone::Clicked(clicked) => clicked,
+                Gone::Unfit(fault) => return Answering::Now(Some(answer::unfit(&fault, wish(headers)))),
+            },
+            _ => self.shared.worker.click(&ask),
+        };
+        match clicked.answer {
+            Answer::NotLoaded => {
+                return Answering::Later(Box::pin(cold(self.visit(request, address))));
+            }
+            Answer::Proxy(proxied) => {
+                let visit = self.visit(request, address);
+                let id = clicked.hop_id.map(Vec::from);
+                return Answering::Later(Box::pin(proxy::page(visit, *proxied, id)));
+            }
+            _ => {}
         }
         match (clicked.commit.take(), self.shared.on_deadline) {
             // An answer that has left hyper can no longer become another one.
@@ -194,6 +223,62 @@ fn look_at(shared: &Shared, ask: &Ask<'_>, headers: &HeaderMap) -> Option<Answer
 }
 
 impl Clicks {
+    /// Whether a request to an upstream's own host is a click on a link all the same.
+    fn is_click(&self, request: &Request<Incoming>, passing: Passing) -> bool {
+        let code = match route(request.uri().path()) {
+            Route::Code(code) | Route::Preview(code) => code,
+            // A platform's signed click is one wherever it comes; without a signature it is a path like any other.
+            Route::Go => return passing.mount && request.uri().query().is_some_and(|query| query.contains("sig=")),
+            Route::WellKnown(_) | Route::None => return false,
+        };
+        let asks = matches!(*request.method(), Method::GET | Method::HEAD);
+        // One that is not loaded yet may be a link: the store is asked before the upstream.
+        passing.mount && asks && !matches!(self.shared.worker.gateway().catalog.with(code, |_| ()), Lookup::Unknown)
+    }
+
+    /// Passes a request through to an upstream.
+    fn pass(&self, request: Request<Incoming>, passing: Passing) -> Answering {
+        if let Some(refusal) = self.unfit_for_any(&request) {
+            return Answering::Now(Some(refusal));
+        }
+        let address = self.address(request.headers());
+        let (visit, body) = self.visit_with_body(request, address);
+        Answering::Later(Box::pin(proxy::pass(visit, Some(body), passing)))
+    }
+
+    fn address(&self, headers: &HeaderMap) -> IpAddr {
+        if self.trusted_peer { forwarded(headers, &self.shared.trusted, self.peer) } else { self.peer }
+    }
+
+    fn visit(&self, request: Request<Incoming>, address: IpAddr) -> Visit {
+        self.visit_with_body(request, address).0
+    }
+
+    fn visit_with_body(&self, request: Request<Incoming>, address: IpAddr) -> (Visit, Incoming) {
+        let (parts, body) = request.into_parts();
+        let line = Line { outbox: Rc::clone(&self.outbox), watch: Rc::clone(&self.watch) };
+        let secure = self.secure
+            || self.trusted_peer && parts.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        let line = (!self.multiplexed).then_some(line);
+        (Visit { shared: Rc::clone(&self.shared), parts, address, secure, line }, body)
+    }
+
+    /// Requests nobody may send, whatever they ask for.
+    fn unfit_for_any(&self, request: &Request<Incoming>) -> Option<Answered> {
+        let headers = request.headers();
+        if headers.len() > self.shared.headers {
+            self.shared.worker.counters().shed(Shed::BadRequest);
+            return Some(answer::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let wrong_host = request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1;
+        let body = !request.body().is_end_stream() && matches!(*request.method(), Method::GET | Method::HEAD);
+        if wrong_host || body {
+            self.shared.worker.counters().shed(Shed::BadRequest);
+            return Some(answer::malformed());
+        }
+        None
+    }
+
     /// Requests that are answered without looking at any link.
     fn unfit(&self, request: &Request<Incoming>, seen: &Seen<'_>) -> Option<Answered> {
         let headers = request.headers();
@@ -217,13 +302,14 @@ impl Clicks {
 /// What one walk over the headers finds: cheaper than a look-up for each of them.
 struct Seen<'a> {
     agent: &'a [u8],
+    package: &'a [u8],
     hosts: usize,
     flags: HopFlags,
 }
 
 impl<'a> Seen<'a> {
     fn read(method: &Method, headers: &'a HeaderMap) -> Self {
-        let mut seen = Seen { agent: &[], hosts: 0, flags: HopFlags::default() };
+        let mut seen = Seen { agent: &[], package: &[], hosts: 0, flags: HopFlags::default() };
         if *method == Method::HEAD {
             seen.flags = seen.flags.with(HopFlags::HEAD);
         }
@@ -232,6 +318,8 @@ impl<'a> Seen<'a> {
                 seen.agent = value.as_bytes();
             } else if *name == HOST {
                 seen.hosts += 1;
+            } else if *name == REQUESTED_WITH {
+                seen.package = value.as_bytes();
             } else if (*name == SEC_PURPOSE || *name == PURPOSE) && value.as_bytes().starts_with(b"pre") {
                 seen.flags = seen.flags.with(HopFlags::PREFETCH);
             }
@@ -240,7 +328,8 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn wish(headers: &HeaderMap) -> Wish {
+/// What the asker would rather read.
+pub(super) fn wish(headers: &HeaderMap) -> Wish {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Wish { json: text(ACCEPT).contains("application/json"), language: Language::choose(text(ACCEPT_LANGUAGE)) }
 }
@@ -257,8 +346,10 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &Header
         Answer::Launch(launch) => answer::launched(&launch, id, wish(headers)),
         Answer::Refused(refused) => answer::refused(&refused, id, wish(headers)),
         Answer::Gone(reason) => answer::missing(reason, id, wish(headers)),
+        Answer::BadSignature => answer::forged(wish(headers)),
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
-        Answer::NotLoaded => busy(shared, headers),
+        // Proxied ones are answered elsewhere.
+        Answer::NotLoaded | Answer::Proxy(_) => busy(shared, headers),
     };
     match clicked.commit {
         Some(commit) => {
@@ -279,29 +370,40 @@ fn busy(shared: &Shared, headers: &HeaderMap) -> Answered {
 
 /// A click or a look at a code that has not been loaded yet: its store is asked, within bounds. Only until the catalog is
 /// loaded.
-async fn cold(shared: Rc<Shared>, request: Request<Incoming>, address: IpAddr) -> Answered {
-    let headers = request.headers();
-    let (code, look) = match route(request.uri().path()) {
+async fn cold(visit: Visit) -> Response<Body> {
+    let shared = Rc::clone(&visit.shared);
+    let headers = &visit.parts.headers;
+    let (code, look) = match route(visit.parts.uri.path()) {
         Route::Code(code) => (code, false),
         Route::Preview(code) => (code, true),
-        Route::Go | Route::WellKnown(_) | Route::None => return busy(&shared, headers),
+        Route::Go | Route::WellKnown(_) | Route::None => return busy(&shared, headers).map(Body::Full),
     };
     match shared.worker.gateway().catalog.fetch(code).await {
         Ok(Some(_)) => {}
-        Ok(None) => return answer::missing(Reason::UnknownLink, None, wish(headers)),
-        Err(FetchError::Busy) => return busy(&shared, headers),
+        Ok(None) => {
+            let host = host_of(&visit.parts.uri, headers);
+            let passing = shared.proxy.as_ref().and_then(|proxy| proxy.passing(host, visit.parts.uri.path()));
+            if let Some(passing) = passing {
+                return proxy::pass(visit, None, passing).await;
+            }
+            return answer::missing(Reason::UnknownLink, None, wish(headers)).map(Body::Full);
+        }
+        Err(FetchError::Busy) => return busy(&shared, headers).map(Body::Full),
         Err(FetchError::Store(error)) => {
             tracing::error!(%error, "the catalog's store did not answer");
-            return busy(&shared, headers);
+            return busy(&shared, headers).map(Body::Full);
         }
     }
-    let seen = Seen::read(request.method(), headers);
-    let ask = Ask { code, query: request.uri().query(), address, agent: seen.agent, flags: seen.flags };
+    let Seen { agent, package, flags, .. } = Seen::read(&visit.parts.method, headers);
+    let ask = Ask { code, query: visit.parts.uri.query(), address: visit.address, agent, package, flags };
     if look {
-        return look_at(&shared, &ask, headers).unwrap_or_else(|| busy(&shared, headers));
+        return look_at(&shared, &ask, headers).unwrap_or_else(|| busy(&shared, headers)).map(Body::Full);
     }
     // The link is in memory now.
     let clicked = shared.worker.click(&ask);
+    if let Answer::Proxy(proxied) = clicked.answer {
+        return proxy::page(visit, *proxied, clicked.hop_id.map(Vec::from)).await;
+    }
     answering(&shared, clicked, code, headers).await.unwrap_or_else(|never| match never {})
 }
 
@@ -311,8 +413,8 @@ pub enum Answering {
     Now(Option<Answered>),
     /// Waiting for the journal.
     Committing(Committing),
-    /// Waiting for the catalog's store, at a cold start.
-    Cold(Pin<Box<dyn Future<Output = Answered>>>),
+    /// Waiting for the catalog's store, at a cold start, or for an upstream.
+    Later(Pin<Box<dyn Future<Output = Response<Body>>>>),
 }
 
 /// An answer that waits for its hop to be kept.
@@ -341,7 +443,7 @@ impl Committing {
 }
 
 impl Future for Answering {
-    type Output = Result<Answered, std::convert::Infallible>;
+    type Output = Result<Response<Body>, std::convert::Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match self.get_mut() {
@@ -350,13 +452,11 @@ impl Future for Answering {
                 Poll::Ready(committed) => committing.settle(committed.durability, committed.took),
                 Poll::Pending => return Poll::Pending,
             },
-            Answering::Cold(future) => match future.as_mut().poll(cx) {
-                Poll::Ready(answer) => Some(answer),
-                Poll::Pending => return Poll::Pending,
-            },
+            Answering::Later(future) => return future.as_mut().poll(cx).map(Ok),
         };
         // `None` only if polled again after it was ready, which no executor does.
-        Poll::Ready(Ok(answer.unwrap_or_else(|| answer::status(StatusCode::INTERNAL_SERVER_ERROR))))
+        let answer = answer.unwrap_or_else(|| answer::status(StatusCode::INTERNAL_SERVER_ERROR));
+        Poll::Ready(Ok(answer.map(Body::Full)))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Watch {
     now: Rc<Cell<u32>>,
     ended: Cell<Option<Shed>>,
     draining: Cell<bool>,
+    /// The answer comes from an upstream, whose silence is timed by its body.
+    streaming: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -63,9 +65,18 @@ impl Watch {
     pub(super) fn moved(&self, reading: bool) {
         match (self.phase.get(), reading) {
             (Phase::Idle, true) => self.enter(Phase::Head),
+            (Phase::Serving | Phase::Writing, false) if self.streaming.get() => self.enter(Phase::Serving),
             (Phase::Serving | Phase::Writing, false) => self.enter(Phase::Idle),
             (Phase::Multiplexed, _) => self.since.set(self.now.get()),
             _ => {}
+        }
+    }
+
+    /// Notes that an answer is being streamed, or has been: between its pieces the connection is not idle.
+    pub(super) fn streaming(&self, streaming: bool) {
+        self.streaming.set(streaming);
+        if !streaming && self.phase.get() == Phase::Serving {
+            self.enter(Phase::Idle);
         }
     }
 
@@ -133,6 +144,7 @@ impl Watches {
             now: Rc::clone(&self.now),
             ended: Cell::new(None),
             draining: Cell::new(self.draining.get()),
+            streaming: Cell::new(false),
             waker: RefCell::new(None),
         });
         let key = self.all.borrow_mut().insert(Rc::clone(&watch));

@@ -27,6 +27,8 @@ use tokio_rustls::TlsAcceptor;
 use super::client::{ProxyHeader, is_trusted, proxy_header};
 use super::hold::Outbox;
 use super::listen::refuse_newcomers;
+use super::proxy::Proxy;
+use super::proxy::upstream::Upstreams;
 use super::service::{Clicks, Looks, Shared, Site};
 use super::tls::Certificates;
 use super::watch::{Phase, TICK, Tracked, Watch, Watched, Watches};
@@ -69,6 +71,8 @@ pub struct WorkerSetup {
     pub proxy_protocol: bool,
     /// What to do with a click whose hop cannot be recorded in time.
     pub on_deadline: OnDeadline,
+    /// Upstreams of proxied landings.
+    pub upstreams: Upstreams,
     /// Turns true when draining begins.
     pub drain: signal::Receiver<bool>,
 }
@@ -96,25 +100,14 @@ pub fn run(setup: WorkerSetup) -> io::Result<()> {
 }
 
 async fn serve(setup: WorkerSetup) -> io::Result<()> {
-    let WorkerSetup {
-        gateway,
-        lanes,
-        site,
-        counters,
-        http,
-        tls,
-        limits,
-        open,
-        trusted,
-        proxy_protocol,
-        on_deadline,
-        drain,
-    } = setup;
+    let WorkerSetup { gateway, lanes, site, counters, http, tls, limits, open, .. } = setup;
+    let WorkerSetup { trusted, proxy_protocol, on_deadline, upstreams, drain, .. } = setup;
     let lane = lanes.lane();
     let pump = spawn_local(lane.pump());
     let worker = Worker::new(gateway, lane, counters)?;
-    let shared =
-        Rc::new(Shared { worker, site, looks: Looks::default(), on_deadline, headers: limits.headers, trusted });
+    let proxy = (!upstreams.is_empty()).then(|| Proxy::new(&upstreams));
+    let headers = limits.headers;
+    let shared = Rc::new(Shared { worker, site, looks: Looks::default(), on_deadline, headers, trusted, proxy });
     let watches = Watches::new(&limits);
     let room = Rc::new(Room {
         http1: http1_builder(&limits),
@@ -317,6 +310,7 @@ async fn served(
     }
     let (mut reads, writes) = stream.into_split();
     let outbox = Outbox::new(writes, Rc::clone(&watched.watch), Arc::clone(room.shared.worker.counters()));
+    let secure = tls.is_some();
     let clicks = |multiplexed| Clicks {
         outbox: Rc::clone(&outbox),
         shared: Rc::clone(&room.shared),
@@ -324,6 +318,7 @@ async fn served(
         peer,
         trusted_peer: trusted_peer && !room.proxy_protocol,
         multiplexed,
+        secure,
     };
     match tls {
         Some(certificates) => {

@@ -2,7 +2,7 @@
 //!
 //! Only pages on a list of short links are asked, over https at its own port, at addresses that were found public and are
 //! the ones connected to. Every target is read by the same strict rules as a pasted link before anything else is done with
-//! it; login pages are never asked, only the address they would go back to. Scripts are read, never run ([`page`]). Never
+//! it; login pages are never asked, only the address they would go back to. Scripts are read, never run. Never
 //! decides whether a link may be made, and never changes where it leads.
 
 mod ask;

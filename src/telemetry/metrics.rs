@@ -9,7 +9,9 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 
 use super::shadow::ShadowCounters;
+use crate::domain::hop::HopFlags;
 use crate::domain::landing::Way;
+use crate::domain::sign::{SignFault, Signed};
 
 /// Upper bounds of the latency buckets in seconds, for `hopgate_click_seconds`.
 pub const LATENCY_BOUNDS: [f64; 16] =
@@ -32,12 +34,20 @@ pub struct WorkerCounters {
     pub unsafe_redirects: AtomicU64,
     /// Clicks that landed on an alternate.
     pub alternates: AtomicU64,
+    /// Clicks that should have been proxied and were redirected, as no upstream serves their landing.
+    pub unproxied: AtomicU64,
     /// Connections this worker has open.
     pub connections: AtomicU64,
     /// Connections accepted since start.
     pub accepted: AtomicU64,
     /// A candidate policy beside the live one.
     pub shadow: ShadowCounters,
+    /// Decided clicks, of people and machines, by flag.
+    flags: [AtomicU64; HopFlags::NAMES.len()],
+    /// What came signed and was not believed, by what it was and why.
+    bad_signatures: [[AtomicU64; SignFault::ALL.len()]; Signed::ALL.len()],
+    /// Outbound clicks that were well signed and could not be served.
+    unfit_go: AtomicU64,
     /// What was turned away, by [`Shed`].
     pub shed: [AtomicU64; Shed::ALL.len()],
 }
@@ -123,11 +133,36 @@ impl WorkerCounters {
             machines: AtomicU64::new(0),
             unsafe_redirects: AtomicU64::new(0),
             alternates: AtomicU64::new(0),
+            unproxied: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             shadow: ShadowCounters::new(shape),
+            flags: Default::default(),
+            bad_signatures: Default::default(),
+            unfit_go: AtomicU64::new(0),
             shed: Default::default(),
         }
+    }
+
+    /// Counts the flags of one decided click; most have none.
+    pub fn flags(&self, flags: HopFlags) {
+        if flags != HopFlags::default() {
+            self.flags
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| flags.0 & 1 << bit != 0)
+                .for_each(|(_, cell)| bump(cell, 1));
+        }
+    }
+
+    /// Counts an outbound click that was well signed and could not be served.
+    pub fn unfit_go(&self) {
+        bump(&self.unfit_go, 1);
+    }
+
+    /// Counts something signed that was not believed.
+    pub fn bad_signature(&self, what: Signed, fault: SignFault) {
+        bump(&self.bad_signatures[what as usize][fault as usize], 1);
     }
 
     fn cell(&self, platform: Option<u8>, marketplace: Option<u8>, reason: usize) -> usize {
@@ -232,10 +267,10 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             }
         }
     }
-    let counts: [u64; LATENCY_BOUNDS.len() + 1] =
-        std::array::from_fn(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed)));
-    let seconds = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed)) as f64 / 1e9;
-    let latency = histogram(&LATENCY_BOUNDS, &counts, seconds);
+    let counts: Vec<u64> =
+        (0..=LATENCY_BOUNDS.len()).map(|place| sum(&|worker| worker.latency[place].load(Ordering::Relaxed))).collect();
+    let nanos = sum(&|worker| worker.latency_nanos.load(Ordering::Relaxed));
+    let latency = histogram(&LATENCY_BOUNDS, &counts, nanos as f64 / 1e9, &[]);
 
     let shed = Shed::ALL
         .iter()
@@ -244,11 +279,22 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             counter(count as f64, &[("class", class.as_str().to_owned())])
         })
         .collect();
+    let flags = HopFlags::NAMES.iter().enumerate().map(|(bit, name)| {
+        let count = sum(&|worker| worker.flags[bit].load(Ordering::Relaxed));
+        counter(count as f64, &[("flag", (*name).to_owned())])
+    });
+    let bad_signatures = Signed::ALL.iter().flat_map(|what| SignFault::ALL.iter().map(|fault| (*what, *fault)));
+    let bad_signatures = bad_signatures.map(|(what, fault)| {
+        let count = sum(&|worker| worker.bad_signatures[what as usize][fault as usize].load(Ordering::Relaxed));
+        let pairs = [("what", what.as_str().to_owned()), ("why", fault.as_str().to_owned())];
+        counter(count as f64, &pairs)
+    });
     let connections = sum(&|worker| worker.connections.load(Ordering::Relaxed)) as f64;
     let accepted = sum(&|worker| worker.accepted.load(Ordering::Relaxed)) as f64;
     let machines = sum(&|worker| worker.machines.load(Ordering::Relaxed)) as f64;
     let unsafe_redirects = sum(&|worker| worker.unsafe_redirects.load(Ordering::Relaxed)) as f64;
     let alternates = sum(&|worker| worker.alternates.load(Ordering::Relaxed)) as f64;
+    let unproxied = sum(&|worker| worker.unproxied.load(Ordering::Relaxed)) as f64;
     vec![
         counter_family(
             "hopgate_machine_clicks_total",
@@ -264,6 +310,28 @@ pub fn click_families(workers: &[Arc<WorkerCounters>], labels: &Labels) -> Vec<M
             "hopgate_alternate_landings_total",
             "Clicks, of people and machines, that landed on an alternate of their link.",
             alternates,
+        ),
+        family(
+            "hopgate_flagged_clicks_total",
+            "Decided clicks, of people and machines, by flag; one with several counts under each.",
+            MetricType::COUNTER,
+            flags.collect(),
+        ),
+        family(
+            "hopgate_bad_signatures_total",
+            "Signed clicks and tokens that were refused, by why.",
+            MetricType::COUNTER,
+            bad_signatures.collect(),
+        ),
+        counter_family(
+            "hopgate_unfit_go_total",
+            "Outbound clicks that were well signed and led nowhere the allow-list takes, or said something not understood.",
+            sum(&|worker| worker.unfit_go.load(Ordering::Relaxed)) as f64,
+        ),
+        counter_family(
+            "hopgate_proxy_unserved_total",
+            "Clicks of agreements with `landing: proxy` that were redirected, as no upstream serves their landing.",
+            unproxied,
         ),
         family("hopgate_clicks_total", "Decided clicks of people.", MetricType::COUNTER, clicks),
         family(
@@ -303,25 +371,6 @@ pub fn counter(value: f64, labels: &[(&str, String)]) -> Metric {
     metric
 }
 
-/// One histogram: the upper bounds of its buckets, what fell into each (one more than there are bounds) and the sum of all.
-pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> Metric {
-    let mut histogram = Histogram::default();
-    let mut total = 0;
-    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
-        total += count;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(total);
-        bucket
-    });
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(counts.iter().sum());
-    histogram.set_sample_sum(sum);
-    let mut metric = Metric::default();
-    metric.set_histogram(histogram);
-    metric
-}
-
 /// One gauge with labels.
 pub fn gauge(value: f64, labels: &[(&str, String)]) -> Metric {
     let mut gauge = Gauge::default();
@@ -339,6 +388,26 @@ pub fn gauge_family(name: &str, help: &str, value: f64) -> MetricFamily {
 /// A family of one counter without labels.
 pub fn counter_family(name: &str, help: &str, value: f64) -> MetricFamily {
     family(name, help, MetricType::COUNTER, vec![counter(value, &[])])
+}
+
+/// One histogram with labels: how many fell into each bucket, the last without a bound.
+pub fn histogram(bounds: &[f64], counts: &[u64], sum: f64, labels: &[(&str, String)]) -> Metric {
+    let mut histogram = Histogram::default();
+    let mut total = 0;
+    let mut buckets = Vec::with_capacity(bounds.len());
+    for (bound, count) in bounds.iter().zip(counts) {
+        total += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        buckets.push(bucket);
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(total + counts.get(bounds.len()..).unwrap_or_default().iter().sum::<u64>());
+    histogram.set_sample_sum(sum);
+    let mut metric = labelled(labels);
+    metric.set_histogram(histogram);
+    metric
 }
 
 fn labelled(labels: &[(&str, String)]) -> Metric {

@@ -1,6 +1,7 @@
 //! What operators see: the log and the metrics. Never on a path that must not wait.
 
 pub mod metrics;
+pub mod proxy;
 pub mod shadow;
 
 use tracing_subscriber::EnvFilter;

@@ -4,8 +4,8 @@
 //! Knows no rule of its own: drafts, callers and decisions are those of the API. A session speaks for its key, no more; a
 //! request that changes something comes from a page of this origin and carries its form's token.
 //!
-//! - [`session`]: who is logged in; [`form`]: what a form sends;
-//! - [`page`], [`show`]: markup; [`words`]: faults in the reader's language.
+//! - `session`: who is logged in; `form`: what a form sends;
+//! - `page`, `show`: markup; `words`: faults in the reader's language.
 
 mod form;
 mod page;

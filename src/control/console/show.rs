@@ -180,9 +180,8 @@ impl Show<'_> {
             let names: Vec<String> = names.map(|id| platform(words.platform_name(id), self.language)).collect();
             writeln!(
                 out,
-                "<h3>{}</h3>\n<ul><li class=\"no\"><b>{}</b> {}</li></ul>",
+                "<h3>{}</h3>\n<ul><li class=\"no\">{}</li></ul>",
                 escape(&names.join(self.pick("、", ", "))),
-                self.pick("不可用", "No"),
                 because(Reason::NoAgreement, self.language)
             )?;
         }
@@ -195,12 +194,8 @@ impl Show<'_> {
         let names: Vec<Names> = landings.map(|landing| words.marketplace_names(landing.marketplace)).collect();
         let shops: Vec<&str> = names.iter().map(|names| marketplace(names, self.language)).collect();
         let (class, text) = sentence(&spots.outlook, &shops, self.language);
-        let mark = match spots.outlook.outcome {
-            Outcome::Allow => self.pick("可用", "Yes"),
-            Outcome::Deny => self.pick("不可用", "No"),
-        };
-        let place = if place.is_empty() { String::new() } else { format!(" {}", escape(place)) };
-        writeln!(out, "<li class=\"{class}\"><b>{mark}</b>{place}<br>{}", escape(&text))?;
+        let place = if place.is_empty() { String::new() } else { format!("<b>{}</b><br>", escape(place)) };
+        writeln!(out, "<li class=\"{class}\">{place}{}", escape(&text))?;
         if link.alternates.len() + 1 == spots.outlook.landings.len() && !link.alternates.is_empty() {
             let each = spots.outlook.landings.iter().zip(&shops).enumerate().map(|(number, (asked, shop))| {
                 let name = if number == 0 {

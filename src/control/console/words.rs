@@ -100,7 +100,7 @@ mod tests {
             let zh = fault(&faults[0], Language::Zh);
             assert!(!zh.is_empty() && !zh.starts_with("无法使用"), "{paste}: {zh} ({})", faults[0].code);
             let en = fault(&faults[0], Language::En);
-            assert!(en.ends_with('.') && en.starts_with(char::is_uppercase), "{paste}: {en}");
+            assert!(en.ends_with('.') && !en.starts_with(char::is_lowercase), "{paste}: {en}");
         }
     }
 }

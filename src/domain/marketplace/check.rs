@@ -96,7 +96,8 @@ fn domains(table: &Marketplace, before: &[Marketplace], faults: &mut Faults<'_>)
             faults.add(field, format!("`{domain}` {problem}"));
             continue;
         }
-        let clash = |other: &str| is_below(domain, other) || is_below(other, domain);
+        // One that is no domain has been named, and makes no second fault.
+        let clash = |other: &str| whole_domain(other).is_ok() && (is_below(domain, other) || is_below(other, domain));
         if let Some(other) = table.domains[..n].iter().find(|other| clash(other)) {
             faults.add(
                 field,
@@ -172,7 +173,8 @@ fn is_below(host: &str, domain: &str) -> bool {
 }
 
 fn in_domains(host: &str, domains: &[Box<str>]) -> bool {
-    domains.iter().any(|domain| !domain.is_empty() && is_below(host, domain))
+    // One that is no domain owns no host.
+    domains.iter().any(|domain| whole_domain(domain).is_ok() && is_below(host, domain))
 }
 
 fn shape(n: usize, shape: &Shape, domains: &[Box<str>], faults: &mut Faults<'_>) {
@@ -245,7 +247,8 @@ fn short_links(table: &Marketplace, faults: &mut Faults<'_>) {
             let problem = "is not a host below one of the marketplace's own `domains`, or a login page";
             faults.add(format!("short_links[{n}].host"), format!("`{host}` {problem}"));
         }
-        if !path.is_empty() && !(path.starts_with('/') && is_plain(path) && !path.contains(['?', '#'])) {
+        let fits = path.starts_with('/') && is_plain(path) && !path.contains(['?', '#']);
+        if !path.is_empty() && !fits {
             let problem = "is not how a path begins: write / and what follows, without a query";
             faults.add(format!("short_links[{n}].path"), format!("`{path}` {problem}"));
         }

@@ -1,7 +1,7 @@
 //! The form of a marketplace's data: its names, its domains, its URL shapes, its affiliate tags and its noise.
 //!
 //! Plain structs, as files say them; whoever reads the files is elsewhere. Never holds a rule: what may be said is in
-//! [`super::check`], who is trusted in [`super::host`], what a URL identifies in [`super::shape`].
+//! `check`, who is trusted in `host`, what a URL identifies in `shape`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::domain::vocabulary::{LinkKind, ShopType, closed_list};
 
 /// One marketplace.
 ///
-/// An empty text in it is one that could not be read: its reader has complained already, so [`super::check`] does not.
+/// An empty text in it is one that could not be read: its reader has complained already, so `check` does not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Marketplace {
     /// Its name in the vocabulary.

@@ -9,7 +9,10 @@ pub mod frame;
 pub mod launch;
 pub mod preview;
 pub mod refusal;
+pub mod signed;
+pub mod upstream;
 pub mod words;
 
 pub use crate::wording::Language;
 pub use refusal::{Words, busy, html, missing, refusal};
+pub use signed::{forged, unfit};
