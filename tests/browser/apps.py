@@ -7,7 +7,7 @@ import re
 import urllib.parse
 
 from chromium import Failed
-from looks import PHONE, SIZES, look
+from looks import PHONE, look
 from world import free
 
 LANDINGS = {
@@ -48,16 +48,18 @@ def check(world):
                     print(f"  {where}: {status} {headers.get('location') or way}")
                 title = re.search(r"<h1>(.*?)</h1>", body)
                 seen.setdefault((way, shop, title and title.group(1)), (agent, path[1:], landing, where))
+    looked = set()
     for (way, _, title), (agent, path, landing, where) in seen.items():
         if title is None:
             redirected(world, where, path, agent, landing)
-        else:
-            # The links of the page were weighed above; here it is looked at and, as most are, tried without a script.
-            look(world, f"{way} {where}", world.click_url(path), 200, agent, sizes=SIZES, prepare=stay)
-            if way == "browser_prompt":
-                copies(world, where, path, agent)
+        elif (way, title.count("小程序")) not in looked:
+            # All links of all pages were weighed above; of each sort one is looked at, with and without a script.
+            looked.add((way, title.count("小程序")))
+            look(world, f"{way} {where}", world.click_url(path), 200, agent, prepare=stay)
             look(world, f"{way} {where} without script", world.click_url(path), 200, agent, sizes=PHONE, script=False,
                  holds=lambda page, _: () if page.run("document.links.length") else ("no link without a script",))
+            if way == "browser_prompt":
+                copies(world, where, path, agent)
     print(f"apps: {len(world.agents)} host apps and systems, {len(seen)} sorts of answers: "
           f"{', '.join(sorted({way for way, _, _ in seen}))}")
 
@@ -98,12 +100,16 @@ def unsound(status, headers, body, landing):
     if status != 200:
         yield f"status {status}"
         return
-    links = [html.unescape(link) for link in re.findall(r'<a [^>]*?href="([^"]*)"', body)]
-    if landing not in links:
-        yield f"no plain link to the landing: {links}"
-    for link in links:
+    if landing not in links(body):
+        yield f"no plain link to the landing: {links(body)}"
+    for link in links(body):
         if link != landing and not carries(link, landing):
             yield f"does not carry the landing: {link}"
+
+
+def links(body):
+    """Where a page leads."""
+    return [html.unescape(link) for link in re.findall(r'<a [^>]*?href="([^"]*)"', body)]
 
 
 def carries(address, landing):

@@ -31,10 +31,6 @@ class Chromium:
         to_browser, self._write = _pipe()
         self._read, from_browser = _pipe()
 
-        def pipes_in_place():
-            os.dup2(to_browser, 3)
-            os.dup2(from_browser, 4)
-
         command = [
             "chromium", "--remote-debugging-pipe", f"--user-data-dir={self.profile}", "--no-first-run",
             "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
@@ -47,9 +43,12 @@ class Chromium:
         if not headed:
             command.append("--headless=new")
         self._log = open(f"{self.profile}/output.txt", "w+b")
+        # Chromium wants its pipes as 3 and 4; a shell puts them there, as code of ours between fork and exec would not be
+        # safe beside other threads.
+        place = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
-            [*command, *arguments, "about:blank"], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            env=environment, preexec_fn=pipes_in_place, pass_fds=(3, 4), start_new_session=True)
+            ["bash", "-c", place, "bash", *command, *arguments, "about:blank"], stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=self._log, env=environment, pass_fds=(to_browser, from_browser), start_new_session=True)
         os.close(to_browser)
         os.close(from_browser)
         self._number = 0
@@ -167,12 +166,23 @@ class Page:
         agent = agent or self.browser.agent
         self.call("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
 
-    def slows(self, times):
-        """The clock of its pages goes slower: what they wait for has more time, as it would have on a faster machine."""
-        self.call("Page.addScriptToEvaluateOnNewDocument", source=f"""(() => {{
-            const later = setTimeout, now = performance.now.bind(performance);
-            window.setTimeout = (what, after, ...more) => later(what, after * {times}, ...more);
-            performance.now = () => now() / {times}; }})()""")
+    def clock_by_hand(self):
+        """Time passes on its pages only as `pass_time` says: what has to come before a timer has all the time it needs."""
+        self.call("Page.addScriptToEvaluateOnNewDocument", source="""(() => {
+            let now = 0, last = 0;
+            const due = new Map();
+            performance.now = () => now;
+            window.setTimeout = (what, after) => (due.set(++last, [now + after, what]), last);
+            window.clearTimeout = number => due.delete(number);
+            window.passTime = span => {
+                now += span;
+                for (const [number, [at, what]] of due) if (at <= now && due.delete(number)) what();
+            };
+        })()""")
+
+    def pass_time(self, seconds):
+        """Lets time pass, and what is due happen."""
+        self.run(f"passTime({seconds * 1000})")
 
     def size(self, width, height):
         """The size of the window; narrow ones are phones."""

@@ -8,14 +8,12 @@ import time
 import urllib.parse
 
 from chromium import Chromium, Failed
-from world import Display, Phone, Shops, free
+from world import Display, Phone, free
 
 JD = "https://item.jd.com/100012043978.html"
 TAOBAO = "https://s.click.taobao.com/t?e=m%3D2%26s%3DAbc%2Bd%2F%3D%3D&relationId=7"
 SCHEMES = ("tbopen", "taobao", "tmall", "openapp.jdmobile", "jdmobile", "openjd")
 
-# Browsers of their own that mostly wait: this part runs beside the others.
-APART = True
 POLICIES = """
 agreements:
   - {id: launch, title: launch, platform: zhihu, marketplace: [jd, taobao, tmall], effect: allow, from: 2022-10-28,
@@ -25,8 +23,6 @@ agreements:
 AGENT, TAPS = ("browser", "harmony"), ("browser", "ios")
 # How long a page waits for an app, and how much later it may fall back on a busy machine.
 WAITS, LATE = 2.0, 6.0
-# Where an app has to come in time, the page's clock goes so much slower, as this machine may be busy with other things.
-SLOW = 3
 
 
 def prepare(world):
@@ -48,16 +44,19 @@ def check(world):
 
 def opens(world, slug, carried):
     """The app takes the screen: it got the whole landing, the page saw itself hidden, and never goes on to the fallback."""
-    with Try(world, f"app opens {slug}", world.click_url(slug), installed=True, screen=True, slow=SLOW) as visit:
-        visit.page.run("addEventListener('blur', () => window.left = true)")
+    with Try(world, f"app opens {slug}", world.click_url(slug), installed=True, screen=True, by_hand=True) as visit:
         if not visit.wait("the app is opened", visit.phone.opened):
             return
         visit.leads_to(carried)
-        visit.wait("the page hears that it lost the screen", lambda: visit.page.run("window.left || document.hidden"))
-        # Longer than the page would wait and than the app stays: the visitor comes back, and nothing happens by itself.
-        visit.rest(SLOW * WAITS + 1)
+        visit.wait("the page hears that it lost the screen", lambda: visit.page.run("document.hidden || !document.hasFocus()"))
+        visit.page.pass_time(WAITS + 0.1)
+        visit.rest(0.5)
         if visit.landed() or visit.page.url() != world.click_url(slug):
             visit.fault("the page fell back although the app had opened")
+        # The visitor comes back from the app: nothing happens by itself, and the button still works.
+        visit.wait("the page is shown again", lambda: not visit.page.run("document.hidden"))
+        visit.page.pass_time(1)
+        visit.rest(0.5)
         if len(visit.phone.opened()) != 1 or visit.landed():
             visit.fault("the page tried again when the visitor came back")
         visit.page.click("#open")
@@ -130,8 +129,10 @@ def without_script(world):
 
 def asks(world):
     """Chromium asks the visitor first, as it does where nothing is remembered: the page does not pull the question away."""
-    with Try(world, "browser asks", world.click_url("launch-jd"), installed=True, screen=True, allowed=False, slow=SLOW) as visit:
-        visit.rest(SLOW * WAITS + 1)
+    with Try(world, "browser asks", world.click_url("launch-jd"), installed=True, screen=True, allowed=False, by_hand=True) as visit:
+        visit.wait("the browser asks", lambda: not visit.page.run("document.hasFocus()"))
+        visit.page.pass_time(WAITS + 0.1)
+        visit.rest(0.5)
         if visit.landed() or visit.phone.opened():
             visit.fault("something happened while the browser was asking")
         # The question cannot be answered from here; what is left when it is closed are the two links.
@@ -143,21 +144,19 @@ def asks(world):
 class Try:
     """One visit to a launch page in a browser of its own, as a browser allows one attempt without a gesture."""
 
-    def __init__(self, world, name, url, installed, screen, allowed=True, script=True, agent=AGENT, slow=1):
-        # Shops of its own: other parts run at the same time.
-        (world.folder / "launch").mkdir(exist_ok=True)
-        self.world, self.name, self.shops = world, name, Shops(world.folder / "launch")
-        shops = self.shops
+    def __init__(self, world, name, url, installed, screen, allowed=True, script=True, agent=AGENT, by_hand=False):
+        self.world, self.name = world, name
+        self.before = len(world.shops.asked)
         self.display = Display() if screen else None
         self.phone = Phone(world.folder / f"phone-{free(name)}", SCHEMES, installed, self.display.name if screen else None)
         # As if the visitor had once said "always allow": the question itself cannot be answered from here.
         asked = {world.gateway.url["click"]: {scheme: True for scheme in SCHEMES}}
         self.browser = Chromium(
-            shops.arguments(), headed=screen, environment=self.phone.environment,
+            world.shops.arguments(), headed=screen, environment=self.phone.environment,
             preferences={"protocol_handler": {"allowed_origin_protocol_pairs": asked}} if allowed else None)
         self.page = self.browser.page(agent=world.agents[agent], language="zh-CN", script=script)
-        if slow > 1:
-            self.page.slows(slow)
+        if by_hand:
+            self.page.clock_by_hand()
         self.began = time.monotonic()
         self.page.go(url)
         self.shown = time.monotonic()
@@ -173,7 +172,7 @@ class Try:
 
     def landed(self):
         """What the shops were asked since, and after how long."""
-        return [(round(when - self.began, 2), url) for when, url in self.shops.asked if "favicon" not in url]
+        return [(round(when - self.began, 2), url) for when, url in self.world.shops.asked[self.before:] if "favicon" not in url]
 
     def rest(self, seconds):
         """Lets the page do what it does."""
@@ -202,7 +201,6 @@ class Try:
         if isinstance(error, Failed):
             self.world.fault(f"launch, {self.name}", str(error))
         self.browser.close()
-        self.shops.close()
         if self.display:
             self.display.close()
         return isinstance(error, Failed)

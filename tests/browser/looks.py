@@ -50,7 +50,7 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
             told[what] = ([], world.picture(page, f"fault {name} {where}") if world.is_new(what) else None)
         told[what][0].append(where)
 
-    page = world.browser.page(script=script)
+    page = world.page(script)
     for language, accept in LANGUAGES:
         try:
             page.speaks(accept, agent)
@@ -80,7 +80,8 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
                 fault(what, language, page)
         except Failed as failed:
             fault(str(failed), language, page)
-    page.close()
+            world.page_is_lost(script)
+            page = world.page(script)
     for what, (where, picture) in told.items():
         where = "everywhere" if len(where) == len(LANGUAGES) * len(sizes) * 2 else ", ".join(where)
         world.fault(name, f"{what} [{where}]", picture)

@@ -5,6 +5,7 @@ All of it lives in one temporary folder and ends with the run; nothing outside i
 
 import http.client
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 # SIGXFSZ stays ignored, as Python has it: `no_more_disk` is to be an error of writing, not the end.
                 restore_signals=False)
-        self.broken = False
+        self.broken, self.exports = False, itertools.count()
         line = self.process.stdout.readline().decode()
         if not line.startswith("ready "):
             raise CannotTry(f"the gateway is not ready: {line}{self.log.read_text(errors='replace')[-2000:]}")
@@ -101,8 +102,7 @@ class Gateway:
 
     def hops(self):
         """Every hop so far."""
-        out = self.folder / "hops.ndjson"
-        out.unlink(missing_ok=True)
+        out = self.folder / f"hops-{next(self.exports)}.ndjson"
         self.run("hops", "export", "--format", "ndjson", out)
         return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
