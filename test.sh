@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly NEEDED=(
     wrk:wrk nginx:nginx haproxy:haproxy prometheus:prometheus promtool:prometheus h2load:nghttp2-client
     python3:python3 jq:jq taskset:util-linux cc:build-essential
+    chromium:chromium Xvfb:xvfb xdg-open:xdg-utils openssl:openssl zbarimg:zbar-tools fc-list:fontconfig
 )
 # Debian keeps servers in sbin, cargo its programs in its own folder; an ordinary user's PATH may lack both.
 export PATH="$PATH:/usr/sbin:/usr/local/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
@@ -77,6 +78,10 @@ packages() {
             missing+=("${pair##*:}")
         fi
     done
+    # The one that is no program: without it Chinese pages are boxes.
+    if ! fc-list :lang=zh-cn 2>/dev/null | grep -q .; then
+        missing+=(fonts-noto-cjk)
+    fi
     if ((${#missing[@]} == 0)); then
         printf 'nothing is missing\n'
         return
@@ -151,6 +156,7 @@ step "dependency audit: bans, licences, sources" audit
 step "dependency audit: advisories" advisories
 step "release build" cargo build --release --locked
 step "demo" target/release/hopgate demo --once
+step "pages in a real Chromium" tests/browser/run target/release/hopgate
 step "load test harness" python3 load-tests/test_harness.py
 step "load test, quick" load-tests/run --quick
 step "deploy/check" deploy/check

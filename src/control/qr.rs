@@ -119,7 +119,8 @@ impl Drawn {
         }
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{size}\" height=\"{size}\" viewBox=\"0 0 {side} {side}\" \
-             shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0 0h{side}v{side}h-{side}z\"/>\
+             shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"QR\">\
+             <path fill=\"#fff\" d=\"M0 0h{side}v{side}h-{side}z\"/>\
              <path fill=\"#000\" d=\"{path}\"/></svg>\n"
         )
     }

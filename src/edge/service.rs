@@ -353,7 +353,11 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &Header
     };
     match clicked.commit {
         Some(commit) => {
-            Answering::Committing(Committing { shared: Rc::clone(shared), commit, answer: Some(answer), redirects })
+            // Read only where it may be asked for: a plain redirect looks at no language.
+            let refusing = redirects && shared.on_deadline == OnDeadline::Refuse;
+            let otherwise = refusing.then(|| wish(headers));
+            let shared = Rc::clone(shared);
+            Answering::Committing(Committing { shared, commit, answer: Some(answer), redirects, otherwise })
         }
         None => Answering::Now(Some(answer)),
     }
@@ -419,6 +423,8 @@ pub struct Committing {
     commit: Commit,
     answer: Option<Answered>,
     redirects: bool,
+    /// How to say that the hop was not kept in time, where that is refused.
+    otherwise: Option<Wish>,
 }
 
 impl Committing {
@@ -426,9 +432,8 @@ impl Committing {
         let counters = self.shared.worker.counters();
         counters.took(took);
         if durability == Durability::Unsafe && self.redirects {
-            if self.shared.on_deadline == OnDeadline::Refuse {
+            if let Some(wish) = self.otherwise {
                 counters.shed(Shed::Journal);
-                let wish = Wish { json: false, language: Language::Zh };
                 return Some(answer::busy(wish));
             }
             bump(&counters.unsafe_redirects, 1);

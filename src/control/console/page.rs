@@ -20,8 +20,11 @@ border-bottom:1px solid var(--line)}header form{display:inline}nav{display:flex;
 align-items:center}main{max-width:46rem;margin:0 auto;padding:1rem}h1{font-size:1.25rem;margin:.5rem 0}\
 h2{font-size:1.05rem;margin:1.75rem 0 .5rem}h3{font-size:1rem;margin:1.1rem 0 .2rem}p{margin:.4rem 0}\
 a{color:var(--do)}label{display:block;font-weight:600;margin:.9rem 0 .25rem}label small{font-weight:400}\
-small,.s{color:var(--soft)}input,select,textarea{width:100%;font:inherit;padding:.55rem .65rem;border:1px solid \
-var(--line);border-radius:.5rem;background:Canvas;color:CanvasText}textarea{min-height:6.5rem}\
+small,.s{color:var(--soft)}small{font-size:.875rem}::placeholder{color:var(--soft);opacity:1}\
+input,select,summary{min-height:2.75rem}summary{line-height:2.75rem}header a,header button.plain{display:inline-flex;\
+align-items:center;justify-content:center;min-width:2.75rem;min-height:2.75rem}input,select,textarea{width:100%;\
+font:inherit;padding:.55rem .65rem;border:1px solid var(--line);border-radius:.5rem;background:Canvas;color:CanvasText}\
+textarea{min-height:6.5rem}\
 .bad{border-color:var(--no)}.fault{color:var(--no);margin:.25rem 0 0}.two{display:grid;gap:0 1rem;\
 grid-template-columns:repeat(auto-fit,minmax(13rem,1fr))}button{font:inherit;font-weight:600;min-height:2.75rem;\
 padding:.5rem 1.25rem;border:0;border-radius:.5rem;background:var(--do);color:Canvas;cursor:pointer}\
