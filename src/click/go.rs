@@ -110,6 +110,7 @@ impl Worker {
             shop: landing.shop.as_deref().unwrap_or_default(),
             facts: &asked.facts,
             url: landing.destination.as_str(),
+            share_code: "",
             alternates: Alternates::NONE,
             expires_at: Timestamp::MAX,
             state: LinkState::Active,

@@ -357,8 +357,8 @@ impl Worker {
 
         // What the matrix wants; what this click can have of it is what was sent.
         let device = &visitor.device;
-        // Who fetches a preview of a link is given a card.
-        let preview = device.preview && !ask.code.is_empty();
+        // Who fetches a preview is given a card.
+        let preview = device.preview;
         // A share code leads nowhere by itself: whoever may have it is shown it, wherever they are.
         let coded = !link.share_code.is_empty() && choice.as_ref().is_some_and(|choice| choice.alternate == MAIN);
         let wanted = match permit {

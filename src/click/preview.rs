@@ -93,7 +93,7 @@ impl Worker {
             LinkState::Active => {}
         }
         let app = self.device(ask).app;
-        let known = placement::find(taken.placement, app, ask.query, &gateway.words);
+        let known = placement::find(taken.placement, None, app, ask.query, &gateway.words);
         let State { policy, .. } = &mut *self.state.borrow_mut();
         let policy: &PolicySet = policy.load();
         let facts: Vec<Facts<'_>> = taken.facts(ask.code, known.placement);
