@@ -36,7 +36,7 @@ pub fn html(trouble: Trouble, landing: Option<&str>, hop_id: Option<&str>, langu
     let (title, why) = words(trouble, language);
     let next = match landing {
         Some(landing) => format!(
-            "<p>{}</p>\n<p><a rel=\"noreferrer\" href=\"{}\">{}</a></p>\n",
+            "<p>{}</p>\n<a class=\"go\" rel=\"noreferrer\" href=\"{}\">{}</a>\n",
             language.pick(
                 "链接本身没有问题：可以稍后刷新，或者：",
                 "Nothing is wrong with the link: reload in a while, or:"
