@@ -91,7 +91,7 @@ mod tests {
             "https://item..jd.com/1.html",
             "https://plogin.m.jd.com/login/login?returnurl=x",
             "https://item.jd.com/1.html%0d%0aSet-Cookie:x",
-            "￥abcd1234567￥",
+            "￥AbCdEf123456￥",
             "就是这个",
             "https://item.jd.com/1.html https://item.taobao.com/item.htm?id=2",
         ] {
