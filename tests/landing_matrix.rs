@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hopgate::config::landing::MatrixFile;
-use hopgate::domain::device::detect;
 use serde_json::Value;
 use support::{Answer, Client, Gateway, JD};
 
@@ -85,9 +84,9 @@ fn visitors() -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     for line in AGENTS.lines().filter(|line| !line.starts_with('#')) {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [agent, app, os, bot] = columns[..4] else { panic!("{line}") };
-        let app = if detect(agent).chromium { "chromium" } else { app };
-        if bot == "no" && seen.insert((app, os)) {
+        let [agent, app, os, flags] = columns[..4] else { panic!("{line}") };
+        let app = if flags.contains('c') { "chromium" } else { app };
+        if !flags.contains(['b', 'p', 'm']) && seen.insert((app, os)) {
             found.push((format!("{app}/{os}"), agent));
         }
     }
