@@ -28,6 +28,8 @@ pub struct Shown {
     pub shop: String,
     /// The address, which has passed the allow-list.
     pub url: String,
+    /// A text to copy in place of the address; empty for none.
+    pub share_code: String,
 }
 
 /// A link as a look at it shows it.
@@ -131,6 +133,7 @@ impl Worker {
             item: link.item.to_owned(),
             shop: link.shop.to_owned(),
             url: link.url.to_owned(),
+            share_code: link.share_code.to_owned(),
         };
         let others = link.alternates.iter().map(|other| {
             let shown = Shown {
@@ -141,6 +144,7 @@ impl Worker {
                 item: other.item.to_owned(),
                 shop: other.shop.to_owned(),
                 url: other.url.to_owned(),
+                share_code: String::new(),
             };
             (other.marketplace, shown, other.category.to_owned())
         });

@@ -44,6 +44,7 @@ impl Form {
             slug: self.said("slug"),
             category: self.said("category"),
             shop_type: self.said("shop_type"),
+            marketplace: self.said("marketplace"),
             // One over the limit is enough to be refused.
             alternates: alternates.take(MOST_ALTERNATES + 1).map(AlternateDraft::parse).collect(),
             ..LinkDraft::default()

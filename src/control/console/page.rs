@@ -7,7 +7,7 @@ use super::super::fields::FieldFault;
 use super::form::Form;
 use super::words;
 use crate::domain::vocabulary::{ShopType, Surface, Vocabulary};
-use crate::wording::{Language, escape, platform, shop_type, surface};
+use crate::wording::{Language, escape, marketplace, platform, shop_type, surface};
 
 /// The style of every page here; its hash is in the policy that goes with it.
 pub(super) const STYLE: &str = "\
@@ -213,6 +213,17 @@ impl Making<'_> {
         let known = ShopType::ALL.iter().filter(|sort| **sort != ShopType::Unknown);
         let shops = known.map(|sort| (sort.as_str(), shop_type(*sort, language).to_owned()));
         out += &self.choice("shop_type", pick("店铺类型", "Shop type"), pick("未知", "not known"), shops);
+        // Asked for only where a code does not tell whose it is.
+        if !self.form.text("marketplace").is_empty() || self.faults.iter().any(|fault| fault.field == "marketplace") {
+            let homes = self.words.markets().all().filter(|(_, table)| table.home.is_some());
+            let homes = homes.map(|(_, table)| (&*table.id, marketplace(&table.names, language).to_owned()));
+            out += &self.choice(
+                "marketplace",
+                pick("口令所属商城", "Marketplace of the code"),
+                pick("未选", "none"),
+                homes,
+            );
+        }
         out += &self.line("category", pick("商品类目", "Category"), pick("可不填", "optional"));
         out += &self.line("slug", pick("自定短码", "Slug"), pick("留空自动生成", "drawn when left out"));
         if self.names_creators {
@@ -232,7 +243,8 @@ impl Making<'_> {
             pick("生成短链", "Make the link"),
         );
         // Faults of fields the form does not have.
-        let shown = ["url", "platform", "surface", "shop_type", "category", "slug", "creator", "alternates"];
+        let shown =
+            ["url", "platform", "surface", "shop_type", "marketplace", "category", "slug", "creator", "alternates"];
         for fault in self.faults.iter().filter(|fault| !shown.iter().any(|field| fault.field.starts_with(field))) {
             let _ = writeln!(out, "<p class=\"fault\" role=\"alert\">{}</p>", escape(&words::fault(fault, language)));
         }

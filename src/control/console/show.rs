@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use super::super::ControlState;
 use super::super::answer::{self, LinkView};
 use super::super::qr::{Drawing, Drawn, Level};
+use super::super::warnings::standing;
+use super::words;
 use crate::domain::alternates::Alternate;
 use crate::domain::hop::Outcome;
 use crate::domain::link::{Link, LinkState, Placement, facts_text};
@@ -59,6 +61,12 @@ impl Show<'_> {
         self.state_of(out, link)?;
         writeln!(out, "</div></div>\n<h2>{}</h2>", self.pick("落地页", "Landing"))?;
         self.landing(out, &link.landing, link.shop_type, link.category.as_deref())?;
+        for warning in standing(link, self.state.words.markets(), self.at) {
+            writeln!(out, "<p class=\"s\">{}</p>", escape(&words::warning(&warning, self.language)))?;
+        }
+        if let Some(code) = &link.share_code {
+            writeln!(out, "<p>{} <code>{}</code></p>", self.pick("口令", "Code"), escape(code))?;
+        }
         for (place, alternate) in link.alternates.iter().enumerate() {
             writeln!(out, "<h3>{} {}</h3>", self.pick("备选", "Alternate"), place + 1)?;
             self.landing(out, &alternate.landing, alternate.shop_type, alternate.category.as_deref())?;

@@ -2,7 +2,8 @@
 
 use super::super::fields::FieldFault;
 use super::super::problem::ApiError;
-use crate::wording::Language;
+use crate::control::warnings::Warning;
+use crate::wording::{Language, date};
 
 /// What is wrong with a field, and the mend.
 pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
@@ -29,9 +30,10 @@ pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
         (_, "parsers_disagree") => Some("这个链接的指向有歧义：请用商城自己的分享链接。"),
         (_, "several_urls") => Some("文案里有不止一个链接：请只留要用的那一个。"),
         (_, "no_url") => Some("文案里没有链接：请粘贴含有一个 https:// 链接的文案。"),
-        (_, "unidentifiable_code") => {
-            Some("这是口令，只有它自己的 App 能识别：请在 App 里打开，再复制链接或整段分享文案。")
-        }
+        (_, "unidentifiable_code") => Some("这是口令，看不出属于哪个商城：请注明商城，或改贴链接或整段分享文案。"),
+        (_, "no_codes") => Some("这个商城不支持口令：请选淘宝、天猫或京东，或改贴链接。"),
+        (_, "contradiction") => Some("链接不属于所选商城：请改选商城，或留空。"),
+        (_, "resolved_off_list") => Some("这条短链指向了不支持的网站：请粘贴商品链接本身。"),
         (_, "unknown_name") => Some("没有这个选项：请从列表中选择。"),
         (_, "slug_length") => Some("短码长度须为 3 到 64 个字符。"),
         (_, "slug_character") => Some("短码只能用英文字母、数字、_ 和 -。"),
@@ -50,6 +52,24 @@ pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
         (Some(text), _) => text.to_owned(),
         (None, Language::Zh) => format!("无法使用：{}", fault.problem),
         (None, Language::En) => sentence(&fault.problem),
+    }
+}
+
+/// Something to know of a link.
+pub(super) fn warning(warning: &Warning, language: Language) -> String {
+    let at = warning.at.map(date).unwrap_or_default();
+    match (language, &*warning.code) {
+        (Language::Zh, "unidentifiable_code") => {
+            "只有口令、没有链接：网关看不出是什么商品，访客打开后看到口令并复制。".to_owned()
+        }
+        (Language::Zh, "short_link_dies") if !at.is_empty() => {
+            format!("这是 60 天短链，最迟 {at}（北京时间）失效：请改用联盟长链接。")
+        }
+        (Language::Zh, "short_link_dies") => {
+            format!("{}：这是 60 天短链，请改用联盟长链接。", warning.field)
+        }
+        (Language::Zh, "short_link_expired") => format!("这条 60 天短链已于 {at}（北京时间）失效：请重新生成。"),
+        _ => sentence(&warning.detail),
     }
 }
 

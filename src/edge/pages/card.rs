@@ -62,6 +62,7 @@ mod tests {
             item: "<1>".into(),
             shop: String::new(),
             url: "https://item.jd.com/1.html".into(),
+            share_code: String::new(),
         };
         let page = card("https://go.example/k3Xw9QaZ", Some(&landing), Language::Zh);
         for tag in [

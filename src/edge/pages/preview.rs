@@ -118,6 +118,11 @@ fn destination(out: &mut String, landing: &Shown, follow: bool, language: Langua
     if !landing.shop.is_empty() {
         row(pick("店铺编号", "Shop id"), &escape(&landing.shop))?;
     }
+    // What the code stands for only its own app knows; the address is but a front page.
+    if !landing.share_code.is_empty() {
+        row(pick("口令", "Code"), &format!("<code>{}</code>", escape(&landing.share_code)))?;
+        return writeln!(out, "</dl>");
+    }
     row(pick("网站", "Host"), &format!("<b>{}</b>", escape(host)))?;
     let address = if follow {
         format!("<a href=\"{text}\" rel=\"noopener noreferrer nofollow\">{text}</a>")
@@ -143,6 +148,7 @@ pub fn json(preview: &Preview, words: &Vocabulary, short_url: &str) -> Value {
                 "item_id": known(&landing.item),
                 "shop_id": known(&landing.shop),
                 "url": landing.url,
+                "share_code": known(&landing.share_code),
             })
         })
         .collect();
