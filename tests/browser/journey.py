@@ -161,4 +161,5 @@ def pages(world):
     look(world, "link refused where it is", control + "/", prepare=made(SHARED, platform="bilibili", surface="other"), sizes=PHONE)
     look(world, "faults", control + "/", 422, prepare=made("https://evil.example/" + "x" * 300, slug="a b", category="c d"))
     look(world, "code alone", control + "/", prepare=made("￥3DIFi3EsIAhRkW￥"), sizes=PHONE)
+    look(world, "code of nobody", control + "/", 422, prepare=made("￥AbCdEf123456￥"), sizes=PHONE)
     look(world, "no such link", control + "/?code=nothing-here", 404, prepare=lost, sizes=PHONE)

@@ -108,8 +108,15 @@ def goes_back(world):
         visit.rest(3)
         if len(visit.landed()) != before or visit.page.url() != world.click_url("launch-jd"):
             visit.fault("back leads into a loop")
-        visit.page.click("#open")
-        visit.wait("the button has its own fallback", lambda: len(visit.landed()) > before)
+        # On a busy machine a page back from memory may lose its first press, as it loses a visitor's.
+        for _ in range(2):
+            visit.page.call("Page.bringToFront")
+            visit.page.click("#open")
+            visit.rest(WAITS + 3)
+            if len(visit.landed()) > before:
+                break
+        else:
+            visit.fault("the button has no fallback of its own")
         world.looked(visit.name)
 
 
