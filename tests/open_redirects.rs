@@ -204,8 +204,7 @@ impl<'a> Visitor<'a> {
 
     fn go(&mut self, to: &str) -> Answer {
         let exp = self.exp.clone();
-        let parameters =
-            [("to", to), ("platform", "kuaishou"), ("surface", "live_cart"), ("key", "ks1"), ("exp", &*exp)];
+        let parameters = [("to", to), ("platform", "kuaishou"), ("surface", "live_cart"), ("exp", &*exp)];
         let query = go_query(&self.key, &parameters).unwrap();
         self.get(&format!("/go?{query}"), &[]).unwrap_or_else(|| panic!("{to:?} was not answered"))
     }

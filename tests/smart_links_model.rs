@@ -5,6 +5,7 @@
 mod support;
 
 use hopgate::app::DataDir;
+use hopgate::config::landing::MatrixFile;
 use hopgate::config::marketplaces::shipped;
 use hopgate::domain::alternates::{Alternate, AlternateView};
 use hopgate::domain::hop::Hop;
@@ -157,7 +158,12 @@ fn every_click_lands_where_the_naive_loop_says_and_can_be_decided_again() {
     let seed = std::env::var("HOPGATE_SEED").map_or(20_221_111, |text| text.parse().unwrap());
     println!("HOPGATE_SEED={seed}");
     let mut dice = Dice(seed);
-    let mut gateway = Gateway::start("2018-01-01");
+    // Which landing is asked about here, not by which way: everybody is redirected to it.
+    let mut gateway = Gateway::start_with("2018-01-01", |settings| {
+        let path = settings.data_dir.with_file_name("landing.toml");
+        std::fs::write(&path, "").unwrap();
+        settings.landing = MatrixFile { path, named: true };
+    });
     let words = Vocabulary::default();
     let policy = gateway.app().gateway().policies.current();
 

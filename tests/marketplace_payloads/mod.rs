@@ -1,5 +1,6 @@
 //! Open-redirect payload styles, rewritten for the hosts of our marketplaces, and what must hold for whatever is taken.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is the test's verdict")]
+#![allow(dead_code, reason = "each test takes what it needs of it")]
 
 use hopgate::config::marketplaces::shipped;
 use hopgate::domain::marketplace::{Destination, LONGEST, Landing};
