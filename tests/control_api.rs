@@ -256,6 +256,14 @@ async fn a_union_short_link_is_warned_of_before_and_after_it_dies() {
         [url("resolve_off")],
         "it ends before that"
     );
+    // Where the policy sees no end, the short link's own is the end of what is allowed.
+    running.clock.set("2026-01-01".parse().unwrap());
+    let open = json!({"url": "https://u.jd.com/AbCdEf", "platform": "xiaohongshu", "surface": "ad_note", "shop_type": "self_operated"});
+    let made = running.admin("POST", "/v1/links", &open).await.json();
+    assert_eq!(
+        (&made["decision"]["outcome"], &made["decision"]["valid_until"]),
+        (&json!("allow"), &json!("2026-03-02T00:00:00+08:00"))
+    );
 }
 
 #[tokio::test]

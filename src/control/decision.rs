@@ -150,6 +150,8 @@ pub struct Case {
     pub state: LinkState,
     /// From this instant on the link answers 410.
     pub expires_at: Option<Timestamp>,
+    /// When the link was stored; none where there is no link.
+    pub made_at: Option<Timestamp>,
 }
 
 impl Case {
@@ -167,6 +169,7 @@ impl Case {
             code: link.code.as_str().to_owned(),
             state: link.state,
             expires_at: link.expires_at,
+            made_at: Some(link.created_at).filter(|_| link.share_code.is_none()),
         }
     }
 
@@ -190,6 +193,7 @@ impl Case {
             code: String::new(),
             state: LinkState::Active,
             expires_at: None,
+            made_at: None,
         }
     }
 
@@ -269,6 +273,12 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
     explained.kill = choice.decision.kill().map(|kill| describe_kill(kill, words));
     explained.trace = policy::explain(policy, &choice.facts, at).trace;
     explained.valid_until = case.bounded(choice_until(policy, &own, &others, at), allowed);
+    // A short link that dies by itself ends what is allowed of it, though no policy says so.
+    let life = case.landing.destination.as_ref().and_then(|landing| words.markets().short_life(landing));
+    let dies = life.zip(case.made_at).map(|(life, made)| life.after(made)).filter(|dies| *dies > at);
+    if let Some(dies) = dies.filter(|_| allowed && explained.alternate == 0) {
+        explained.valid_until = Some(explained.valid_until.map_or(dies, |until| until.min(dies)));
+    }
     explained
 }
 

@@ -50,7 +50,7 @@ pub fn standing(link: &Link, markets: &Marketplaces, now: Timestamp) -> Vec<Warn
             at: Some(dies),
         });
     }
-    let dying = |landing: &Landing| markets.short_life(landing).is_some();
+    let dying = |landing: &Landing| markets.short_life(&landing.destination).is_some();
     for (place, _) in link.alternates.iter().enumerate().filter(|(_, alternate)| dying(&alternate.landing)) {
         warnings.push(Warning {
             code: "short_link_dies".to_owned(),

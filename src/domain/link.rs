@@ -98,7 +98,7 @@ impl Link {
     /// When the marketplace lets the link's own short link die, counted from when it was stored, as its issue is not known;
     /// `None` for others, and where the link itself ends before.
     pub fn short_link_dies(&self, markets: &Marketplaces) -> Option<Timestamp> {
-        let dies = markets.short_life(&self.landing)?.after(self.created_at);
+        let dies = markets.short_life(&self.landing.destination)?.after(self.created_at);
         (self.share_code.is_none() && self.expires_at.is_none_or(|end| dies < end)).then_some(dies)
     }
 }

@@ -273,7 +273,7 @@ impl Judge {
         self.key.clear();
         self.key.push(platform.map_or(u8::MAX, |id| id.0));
         self.key.push(link.placement.surface.map_or(u8::MAX, |surface| surface as u8));
-        self.key.push(u8::from(self.words.markets().short_life(&link.landing).is_some()));
+        self.key.push(u8::from(self.words.markets().short_life(&link.landing.destination).is_some()));
         let mut any = Matters::default();
         for landing in landings {
             let Judge { policy, matters, at, .. } = self;
@@ -337,7 +337,8 @@ impl Judge {
                     Fate::Refused { refusal, again } => refusals.push((platform, refusal, again)),
                     Fate::Works { takes, ends } => {
                         let name = surface.map_or("unknown", Surface::as_str);
-                        let alike = (ends, takes == 0 && self.words.markets().short_life(&link.landing).is_some());
+                        let alike =
+                            (ends, takes == 0 && self.words.markets().short_life(&link.landing.destination).is_some());
                         match here.iter_mut().find(|(known, _)| *known == alike) {
                             Some((_, names)) => names.push(name),
                             None => here.push((alike, vec![name])),

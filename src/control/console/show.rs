@@ -138,7 +138,9 @@ impl Show<'_> {
         let words = &self.state.words;
         // A platform is one byte, and so is the number of platforms.
         let platforms = || (0..words.platforms().len()).filter_map(|id| u8::try_from(id).ok()).map(PlatformId);
-        let ask = |bound| spots(self.policy, platforms(), &facts, bound, self.at, link.expires_at);
+        // A short link that dies by itself ends like one with a time of its own; where it has died, that is told above.
+        let dies = link.short_link_dies(words.markets()).filter(|dies| *dies > self.at);
+        let ask = |bound| spots(self.policy, platforms(), &facts, bound, self.at, dies.or(link.expires_at));
         let is_free = link.placement == Placement::default();
         if !is_free {
             writeln!(out, "<h2>{}</h2>\n<ul>", self.pick("现在能用吗", "Does it work now"))?;

@@ -5,7 +5,7 @@
 //! was pasted, byte for byte: an alliance's short link carries the commission, an app's share opens the app.
 
 use super::table::ShortLinks;
-use super::{Landing, Marketplaces, shape, split_host};
+use super::{Destination, Landing, Marketplaces, shape, split_host};
 use crate::domain::span::Span;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId};
 
@@ -26,7 +26,7 @@ impl Marketplaces {
     /// Whether a landing's page may be asked what it leads to: a short link as the tables know them. Where `hosts` are given,
     /// those alone; one that the tables do not know may be asked for any of its pages.
     pub fn is_short(&self, landing: &Landing, hosts: Option<&[String]>) -> bool {
-        let (host, path) = host_and_path(landing);
+        let (host, path) = host_and_path(&landing.destination);
         if path.len() < 2 || hosts.is_some_and(|hosts| hosts.iter().all(|known| known != host)) {
             return false;
         }
@@ -35,7 +35,7 @@ impl Marketplaces {
     }
 
     /// How long a landing lives from its issue by the marketplace, where it is a short link that dies by itself.
-    pub fn short_life(&self, landing: &Landing) -> Option<Span> {
+    pub fn short_life(&self, landing: &Destination) -> Option<Span> {
         let (host, path) = host_and_path(landing);
         self.family(host, path).filter(|_| path.len() > 1)?.lives
     }
@@ -50,8 +50,8 @@ impl Marketplaces {
     }
 }
 
-fn host_and_path(landing: &Landing) -> (&str, &str) {
-    let (host, rest) = split_host(landing.destination.as_str()).unwrap_or_default();
+fn host_and_path(landing: &Destination) -> (&str, &str) {
+    let (host, rest) = split_host(landing.as_str()).unwrap_or_default();
     (host, shape::path_and_query(rest).0)
 }
 
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_union_short_link_lives_sixty_days() {
-        let life = |url: &str| shipped().markets().short_life(&recognise(url));
+        let life = |url: &str| shipped().markets().short_life(&recognise(url).destination);
         assert_eq!(life("https://u.jd.com/AbCdEf"), Some(Span::days(60)));
         assert_eq!(life("https://u.jd.com/jda?e=a&p=b"), None);
         assert_eq!(life("https://union-click.jd.com/jdc?e=x&p=y"), None);

@@ -10,6 +10,7 @@ use super::frame::{Frame, escape};
 use super::words::{because, date, is_silent, link_kind, marketplace, platform, sentence, shop_type, where_at};
 use crate::click::preview::{Preview, Shown};
 use crate::domain::hop::Outcome;
+use crate::domain::marketplace::Marketplaces;
 use crate::domain::policy::Reason;
 use crate::domain::policy::outlook::Spots;
 use crate::domain::vocabulary::{ShopType, Vocabulary};
@@ -48,7 +49,7 @@ fn write(
             writeln!(out, "<h2>{} {place}</h2>", pick("备选", "Alternate"))?;
         }
         let follow = here.outcome == Outcome::Allow && usize::from(here.alternate) == place;
-        destination(out, landing, follow, language)?;
+        destination(out, landing, words.markets(), follow, language)?;
         // Of a link bound to a spot the one answer stands below; of each alternate it is worth telling here.
         if preview.landings.len() > 1
             && let Some(asked) = here.landings.get(place)
@@ -100,7 +101,13 @@ fn write(
     )
 }
 
-fn destination(out: &mut String, landing: &Shown, follow: bool, language: Language) -> std::fmt::Result {
+fn destination(
+    out: &mut String,
+    landing: &Shown,
+    markets: &Marketplaces,
+    follow: bool,
+    language: Language,
+) -> std::fmt::Result {
     let pick = |zh, en| language.pick(zh, en);
     writeln!(out, "<dl>")?;
     let mut row = |name: &str, value: &str| writeln!(out, "<dt>{name}</dt><dd>{value}</dd>");
@@ -130,7 +137,15 @@ fn destination(out: &mut String, landing: &Shown, follow: bool, language: Langua
         format!("<code>{text}</code>")
     };
     row(pick("完整地址", "Full address"), &address)?;
-    writeln!(out, "</dl>")
+    writeln!(out, "</dl>")?;
+    if markets.recognise(&landing.url).is_ok_and(|known| markets.short_life(&known.destination).is_some()) {
+        let text = pick(
+            "这是联盟短链，生成 60 天后自行失效。",
+            "A short link of the union: it dies by itself 60 days after its issue.",
+        );
+        writeln!(out, "<p><small>{text}</small></p>")?;
+    }
+    Ok(())
 }
 
 /// The same for machines.
