@@ -34,6 +34,7 @@ pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
         (_, "no_codes") => Some("这个商城不支持口令：请选淘宝、天猫或京东，或改贴链接。"),
         (_, "contradiction") => Some("链接不属于所选商城：请改选商城，或留空。"),
         (_, "resolved_off_list") => Some("这条短链指向了不支持的网站：请粘贴商品链接本身。"),
+        (_, "resolved_elsewhere") => Some("这条短链打开的是另一家商城的页面：请核对短链来源，或粘贴商品链接本身。"),
         (_, "unknown_name") => Some("没有这个选项：请从列表中选择。"),
         (_, "slug_length") => Some("短码长度须为 3 到 64 个字符。"),
         (_, "slug_character") => Some("短码只能用英文字母、数字、_ 和 -。"),
