@@ -140,7 +140,7 @@ impl Running {
         for routes in [router(state), ops_router(ops_state)] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
-            tokio::spawn(plain::serve(listener, routes, drain.subscribe()));
+            tokio::spawn(plain::serve(listener, routes, Arc::from([]), drain.subscribe()));
         }
         Running {
             api: addresses[0],

@@ -257,3 +257,52 @@ fn fixtures() {
         assert_eq!(found, *expected, "{text}");
     }
 }
+
+#[test]
+fn reserved_ids_strange_families_and_names_anybody_can_have_are_refused() {
+    let place = Place::new("");
+    for (id, more) in
+        [("any", ""), ("all", ""), ("unknown", ""), ("kin", "family = \"nobody\"\n"), ("own", "family = \"jd\"\n")]
+    {
+        let text = format!("id = \"{id}\"\nnames = {{ zh = \"乙\", en = \"B\" }}\n{more}");
+        write(&place, &format!("marketplaces/{id}.toml"), &text);
+    }
+    let hosts = [
+        "aliyuncs.com",
+        "oss-cn-hangzhou.aliyuncs.com",
+        "s3.amazonaws.com",
+        "r2.dev",
+        "trycloudflare.com",
+        "uk.com",
+        "in.th",
+        "shop.localhost",
+        "shop.internal",
+        "xn--fiq228c.com",
+        "shop.r2.dev",
+    ];
+    let domains: Vec<String> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
+    let text = format!("id = \"hosts\"\nnames = {{ zh = \"乙\", en = \"B\" }}\ndomains = [{}]\n", domains.join(", "));
+    write(&place, "marketplaces/hosts.toml", &text);
+    let ran = place.run(&["check"]);
+    assert_eq!(ran.code, 78, "{ran:?}");
+    let told = ran.err;
+    for part in [
+        "any.toml:1: id: `any` means something else",
+        "all.toml:1: id: `all` means something else",
+        "unknown.toml:1: id: `unknown` means something else",
+        "kin.toml:3: family: `nobody` is the id of no marketplace",
+        "domains[0]: `aliyuncs.com` is a public suffix",
+        "domains[1]: `oss-cn-hangzhou.aliyuncs.com` is a public suffix",
+        "domains[2]: `s3.amazonaws.com` is a public suffix",
+        "domains[3]: `r2.dev` is a public suffix",
+        "domains[4]: `trycloudflare.com` is a public suffix",
+        "domains[5]: `uk.com` is a public suffix",
+        "domains[6]: `in.th` is a public suffix",
+        "domains[7]: `shop.localhost` lies in a private network",
+        "domains[8]: `shop.internal` lies in a private network",
+        "domains[9]: `xn--fiq228c.com` holds the `xn--` form",
+    ] {
+        assert!(told.contains(part), "{part} not in\n{told}");
+    }
+    assert!(!told.contains("marketplaces/own.toml") && !told.contains("shop.r2.dev"), "{told}");
+}

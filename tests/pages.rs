@@ -503,3 +503,50 @@ fn log_ins_in_vain_are_bounded() {
     place.0.clock.set(at(DURING).plus_micros(601_000_000));
     place.log_in(&key);
 }
+
+#[test]
+fn behind_a_trusted_proxy_each_visitor_has_log_ins_of_their_own() {
+    let place = Place(Gateway::start_with(DURING, |settings| {
+        settings.public_url = Some("https://go.example".into());
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    }));
+    let (key, _) = place.key(Role::Creator, Some("c1"));
+    let from =
+        |visitor: &str, key: &str| place.post("/login", "", &[("X-Forwarded-For", visitor)], &[("key", key)]).status;
+    for _ in 0..10 {
+        // What stands left was written by the visitor.
+        assert_eq!(from("198.51.100.1, 203.0.113.7", "hk_creator_x"), 403);
+    }
+    assert_eq!(from("198.51.100.2, 203.0.113.7", &key), 429);
+    assert_eq!(from("203.0.113.8", &key), 303, "another visitor of the same proxy");
+    let alone = Place::start();
+    for n in 0..10 {
+        let told = format!("203.0.113.{n}");
+        assert_eq!(alone.post("/login", "", &[("X-Forwarded-For", &told)], &[("key", "hk_x")]).status, 403);
+    }
+    let told = [("X-Forwarded-For", "203.0.113.99")];
+    assert_eq!(alone.post("/login", "", &told, &[("key", "hk_x")]).status, 429, "nobody else's word counts");
+}
+
+#[test]
+fn what_came_up_in_making_a_link_is_said_to_its_creator() {
+    let place = Place(Gateway::start_with(DURING, |settings| settings.resolve.enabled = Some(false)));
+    let (key, _) = place.key(Role::Creator, Some("c1"));
+    let (cookie, token) = place.log_in(&key);
+    let fields = [("token", token.as_str()), ("url", "https://u.jd.com/AbCdEf"), ("slug", "short-1")];
+    let made = place.post("/links", &cookie, &[], &fields);
+    let to = "/?code=short-1&noted=resolve_off";
+    assert_eq!((made.status, made.header("location")), (303, to), "{}", made.body);
+    let page = place.get(to, &[("Cookie", &cookie)]);
+    assert!(page.body.contains("短链没有解析出商品（没有开启短链解析）"), "{}", page.body);
+    assert!(page.body.contains("/?lang=en&amp;code=short-1&amp;noted=resolve_off"), "{}", page.body);
+    is_quiet(&page);
+    let english =
+        place.get(&format!("{to},%3Cb%3E,resolve_none"), &[("Cookie", &format!("{cookie}; hopgate_lang=en"))]);
+    assert!(english.body.contains("resolving short links is switched off") && !english.body.contains("resolve_none"));
+    let other = place.get("/?code=short-1&noted=%3Cb%3E&lang=zh", &[("Cookie", &cookie)]);
+    assert_eq!(other.header("location"), "/?code=short-1");
+    // Fingers need room for what is tapped.
+    assert!(page.body.contains(".tap,li a{display:inline-flex;align-items:center;min-height:2.75rem}"));
+    assert_eq!(page.body.matches("<a class=\"tap\"").count(), 2, "{}", page.body);
+}

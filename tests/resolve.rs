@@ -125,6 +125,79 @@ async fn what_leads_elsewhere_is_named_with_its_hop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_names_more_than_one_address_gives_no_identity_if_one_is_off_the_list() {
+    let own = format!("<script>var hrl='{JD_ITEM}'</script>");
+    let sites = Sites::start([]);
+    for (page, expected) in [
+        (html(format!("{own}<script>location.href='https://evil.test/'</script>")), Outcome::Ambiguous),
+        (html(format!("{own}<meta http-equiv=refresh content='0;url=//evil.test'>")), Outcome::Ambiguous),
+        (html(format!("{own}<script>var hrl='https://item.jd.com@evil.test/'</script>")), Outcome::Ambiguous),
+        (
+            html(format!("{own}<script>location='https://item.taobao.com/item.htm?id=610947572360'</script>")),
+            Outcome::Ambiguous,
+        ),
+        (
+            Page::Raw("200 OK\r\nRefresh: 0; url=https://evil.test/".into(), own.clone().into_bytes()),
+            Outcome::Ambiguous,
+        ),
+        (Page::Raw(format!("200 OK\r\nRefresh: 0; url={JD_ITEM}"), Vec::new()), Outcome::Resolved),
+        (html(format!("{own}<!-- <script>location.href='https://evil.test/'</script> -->")), Outcome::Resolved),
+        (
+            html(format!("{own}<script>location.href='openapp.jdmobile://x'; var url='/other'</script>")),
+            Outcome::Resolved,
+        ),
+        (html(format!("<!-- {own} -->")), Outcome::NoTarget),
+        // What only opens an app, or asks to log in, leads to nothing that is known, and to nothing bad.
+        (html("<script>location.href='openapp.jdmobile://virtual?params=%7B%7D'</script>"), Outcome::OpensApp),
+        (to("openapp.jdmobile://virtual?params=%7B%7D"), Outcome::OpensApp),
+        (to("https://passport.jd.com/new/login.aspx"), Outcome::Login),
+        (to("https://plogin.m.jd.com/login/login?returnurl=https%3A%2F%2Fevil.test%2F"), Outcome::OffList),
+        (to("https://jump.jd.com/?to=x"), Outcome::OffList),
+    ] {
+        sites.put("u.jd.com/Page", page.clone());
+        assert_eq!(outcome(resolve(&sites, "https://u.jd.com/Page").await), expected, "{page:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_beyond_ascii_is_read_as_strictly() {
+    let sites = Sites::start([
+        ("u.jd.com/Words", to(format!("{JD_ITEM}?title=外套"))),
+        ("u.jd.com/Evil", to("https://恶意.test/外套")),
+        ("u.jd.com/Bytes", Page::Raw("302 Found\r\nLocation: https://evil.test/é".into(), Vec::new())),
+    ]);
+    let found = resolve(&sites, "https://u.jd.com/Words").await.unwrap();
+    assert_eq!(found.destination.as_str(), format!("{JD_ITEM}?title=%E5%A4%96%E5%A5%97"));
+    for short in ["https://u.jd.com/Evil", "https://u.jd.com/Bytes"] {
+        assert_eq!(outcome(resolve(&sites, short).await), Outcome::OffList, "{short}");
+    }
+}
+
+#[test]
+fn a_short_link_never_takes_on_the_goods_of_another_marketplace() {
+    let sites = Sites::start([
+        ("m.tb.cn/h.3XyZabC", to(JD_ITEM)),
+        ("u.jd.com/AbCdEf", to("https://m.tb.cn/h.3XyZabC")),
+        ("m.tb.cn/h.Tmall01", to("https://detail.tmall.com/item.htm?id=610947572360")),
+        ("u.jd.com/Login", to("https://passport.jd.com/new/login.aspx")),
+    ]);
+    let gateway = gateway(&sites);
+    for (short, names) in
+        [("https://m.tb.cn/h.3XyZabC", ["JD", "Taobao"]), ("https://u.jd.com/AbCdEf", ["Taobao", "JD"])]
+    {
+        let (status, refused) = post(&gateway, &json!({"url": short, "slug": "elsewhere"}));
+        assert_eq!((status, &refused["errors"][0]["code"]), (422, &json!("resolved_elsewhere")), "{refused}");
+        let told = refused["errors"][0]["problem"].as_str().unwrap();
+        assert!(told.contains("hop 1") && names.iter().all(|name| told.contains(name)), "{told}");
+    }
+    assert_eq!(gateway.get("/elsewhere").status, 404, "nothing was made");
+    let (status, made) = post(&gateway, &json!({"url": "https://m.tb.cn/h.Tmall01"}));
+    assert_eq!((status, &made["landing"]["item_id"]), (201, &json!("610947572360")), "one family: {made}");
+    let (status, made) = post(&gateway, &json!({"url": "https://u.jd.com/Login"}));
+    assert_eq!((status, &made["warnings"][0]["code"]), (201, &json!("resolve_login")), "{made}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_bound_holds_and_is_named() {
     let long = |target: &str, behind: usize| {
         let script = format!("<script>var url='{target}'</script>");

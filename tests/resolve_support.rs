@@ -29,7 +29,7 @@ pub const HOSTS: [&str; 9] = [
 ];
 
 /// What a page answers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Page {
     /// 200 with this text.
     Html(String),

@@ -363,7 +363,8 @@ impl App {
                 .zip([crate::control::router(state), crate::control::ops_router(ops_state)])
             {
                 let listener = TcpListener::from_std(listener)?;
-                runtime.spawn(plain::serve(listener, router, control_drained.clone()));
+                let trusted = settings.trusted_proxies.as_slice().into();
+                runtime.spawn(plain::serve(listener, router, trusted, control_drained.clone()));
             }
         }
 

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::CliError;
 use crate::catalog::NewLink;
 use crate::domain::marketplace::Landing;
-use crate::resolve::{Resolver, Trouble};
+use crate::resolve::Resolver;
 
 /// Asked at the same time.
 const AT_ONCE: usize = 8;
@@ -67,7 +67,9 @@ impl ShortLinks {
             let url = landing.destination.as_str();
             match found {
                 Ok(target) => drop(self.found.insert(url.to_owned(), target)),
-                Err(trouble @ Trouble::OffList { .. }) => told.faults.push(format!("line {line}: {url}: {trouble}")),
+                Err(trouble) if trouble.refusal().is_some() => {
+                    told.faults.push(format!("line {line}: {url}: {trouble}"));
+                }
                 Err(trouble) => told.warnings.push(format!("line {line}: {url}: not resolved: {trouble}")),
             }
             progress(self.found.len());

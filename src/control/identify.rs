@@ -9,12 +9,12 @@ use crate::catalog::NewLink;
 use crate::domain::alternates::Alternate;
 use crate::domain::marketplace::Landing;
 use crate::domain::vocabulary::Vocabulary;
-use crate::resolve::{Resolver, Trouble};
+use crate::resolve::Resolver;
 
 /// Asks the short links of `new` what they lead to, all at the same time, and takes what they are found to be.
 ///
 /// # Errors
-/// Those that lead off the list of marketplaces.
+/// Those that lead off the list of marketplaces, or to another marketplace than their own.
 pub async fn identify(
     resolver: Option<&Resolver>,
     words: &Vocabulary,
@@ -28,7 +28,7 @@ pub async fn identify(
 /// The same for alternates that a link is given later.
 ///
 /// # Errors
-/// Those that lead off the list of marketplaces.
+/// Those that lead off the list of marketplaces, or to another marketplace than their own.
 pub async fn identify_alternates(
     resolver: Option<&Resolver>,
     words: &Vocabulary,
@@ -64,11 +64,13 @@ async fn all(
         let (field, landing) = &mut landings[place];
         match found {
             Ok(target) => **landing = landing.clone().identified_by(&target),
-            Err(trouble @ Trouble::OffList { .. }) => {
-                let problem = format!("{trouble}. Nothing was made: check where the short link comes from");
-                faults.push(FieldFault::new(field.clone(), landing.destination.as_str(), "resolved_off_list", problem));
-            }
-            Err(trouble) => warnings.push(warning(field, trouble.outcome().as_str(), &trouble.to_string())),
+            Err(trouble) => match trouble.refusal() {
+                Some(code) => {
+                    let problem = format!("{trouble}. Nothing was made: check where the short link comes from");
+                    faults.push(FieldFault::new(field.clone(), landing.destination.as_str(), code, problem));
+                }
+                None => warnings.push(warning(field, trouble.outcome().as_str(), &trouble.to_string())),
+            },
         }
     }
     if faults.is_empty() { Ok(warnings) } else { Err(faults) }

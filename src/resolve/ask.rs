@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LOCATION, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, HeaderName, LOCATION, REFRESH, USER_AGENT,
+};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -12,7 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Trouble;
-use super::page;
+use super::page::{self, Said};
 use crate::domain::marketplace::Destination;
 use crate::outbound::{LookUpError, Tls, connect, look_up};
 
@@ -25,14 +27,14 @@ pub(super) async fn ask(
     via: Option<SocketAddr>,
     page: &Destination,
     most: Duration,
-) -> Result<String, Trouble> {
+) -> Result<Said, Trouble> {
     match tokio::time::timeout(most, asked(tls, via, page)).await {
         Ok(answer) => answer,
         Err(_) => Err(Trouble::TimedOut),
     }
 }
 
-async fn asked(tls: &Tls, via: Option<SocketAddr>, page: &Destination) -> Result<String, Trouble> {
+async fn asked(tls: &Tls, via: Option<SocketAddr>, page: &Destination) -> Result<Said, Trouble> {
     let host = page.host();
     let addresses = match via {
         Some(address) => vec![address],
@@ -70,11 +72,14 @@ fn path_of(page: &Destination) -> String {
     if after.starts_with('/') { after.to_owned() } else { format!("/{after}") }
 }
 
-async fn target_of(answer: Response<Incoming>, host: &str) -> Result<String, Trouble> {
+async fn target_of(answer: Response<Incoming>, host: &str) -> Result<Said, Trouble> {
     let status = answer.status();
+    // Browsers read UTF-8 there too, whatever the standard says.
+    let header = |name: HeaderName| {
+        answer.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
     if status.is_redirection() {
-        let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        return location.map(str::to_owned).ok_or(Trouble::NoTarget);
+        return header(LOCATION).map(Said::one).ok_or(Trouble::NoTarget);
     }
     if !status.is_success() {
         return Err(Trouble::Status(format!("`{host}` answers {}", status.as_u16())));
@@ -83,6 +88,7 @@ async fn target_of(answer: Response<Incoming>, host: &str) -> Result<String, Tro
     if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Trouble::Encoded);
     }
+    let refresh = header(REFRESH);
     let mut body = answer.into_body();
     let mut read = Vec::new();
     while read.len() < MOST_PAGE {
@@ -95,5 +101,5 @@ async fn target_of(answer: Response<Incoming>, host: &str) -> Result<String, Tro
             None => break,
         }
     }
-    page::target(&String::from_utf8_lossy(&read)).ok_or(Trouble::NoTarget)
+    page::said(&String::from_utf8_lossy(&read), refresh.as_deref()).ok_or(Trouble::NoTarget)
 }

@@ -6,6 +6,7 @@
 //! decides whether a link may be made, and never changes where it leads.
 
 mod ask;
+mod comments;
 mod page;
 pub mod tally;
 
@@ -21,6 +22,7 @@ use crate::config::resolve::ResolveSettings;
 use crate::domain::marketplace::{Destination, Landing, Marketplaces, UrlFault};
 use crate::domain::vocabulary::Vocabulary;
 use crate::outbound::{RootsError, Tls};
+use page::{Said, opens_an_app};
 use tally::{Outcome, Tally};
 
 /// Pages asked for one short link.
@@ -31,8 +33,8 @@ const AT_ONCE: usize = 16;
 const REMEMBERED: Duration = Duration::from_secs(300);
 const MOST_REMEMBERED: usize = 1_024;
 
-/// Why a short link was not resolved. The link can be made all the same, without an identity, but for
-/// [`Trouble::OffList`].
+/// Why a short link was not resolved. The link can be made all the same, without an identity, but for those that have a
+/// [`Trouble::refusal`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// It leads where no link may lead.
@@ -43,6 +45,26 @@ pub enum Trouble {
         /// What is wrong with the target.
         fault: UrlFault,
     },
+    /// It leads to a marketplace whose goods are no goods of its own: a click would land on the one, and be judged as the
+    /// other.
+    #[error("hop {hop} leads to {target}, but this is a short link of {short}")]
+    Elsewhere {
+        /// Which page led there, from 1.
+        hop: u8,
+        /// The name of the short link's marketplace.
+        short: Arc<str>,
+        /// The name of the target's.
+        target: Arc<str>,
+    },
+    /// A page names several targets, and one of them may not be landed on.
+    #[error("a page names several targets, one of them off the list of marketplaces")]
+    Ambiguous,
+    /// A page sends everybody to log in and does not say where they go on.
+    #[error("a page asks to log in and does not say where it goes on")]
+    Login,
+    /// A page opens an app and leads nowhere on the web.
+    #[error("a page only opens an app")]
+    OpensApp,
     /// A page cannot be reached.
     #[error("{0}")]
     Unreachable(String),
@@ -77,6 +99,10 @@ impl Trouble {
     pub fn outcome(&self) -> Outcome {
         match self {
             Trouble::OffList { .. } => Outcome::OffList,
+            Trouble::Elsewhere { .. } => Outcome::Elsewhere,
+            Trouble::Ambiguous => Outcome::Ambiguous,
+            Trouble::Login => Outcome::Login,
+            Trouble::OpensApp => Outcome::OpensApp,
             Trouble::Unreachable(_) => Outcome::Unreachable,
             Trouble::NotPublic(_) => Outcome::NotPublic,
             Trouble::TimedOut => Outcome::TimedOut,
@@ -86,6 +112,15 @@ impl Trouble {
             Trouble::NoTarget => Outcome::NoTarget,
             Trouble::Loop => Outcome::Loop,
             Trouble::TooManyHops => Outcome::TooManyHops,
+        }
+    }
+
+    /// The stable name of the fault, where no link may be made of it.
+    pub fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Trouble::OffList { .. } => Some("resolved_off_list"),
+            Trouble::Elsewhere { .. } => Some("resolved_elsewhere"),
+            _ => None,
         }
     }
 }
@@ -176,8 +211,7 @@ impl Inner {
             seen.push(here.destination.clone());
             let via = self.settings.via.get(here.destination.host()).copied();
             let said = ask::ask(&self.tls, via, &here.destination, self.settings.hop_timeout).await?;
-            let next = target(&said, &here.destination, self.words.markets())
-                .map_err(|fault| Trouble::OffList { hop, fault })?;
+            let next = self.one_of(&said, &here, hop)?;
             if !self.asks(&next) {
                 return Ok(next);
             }
@@ -187,6 +221,28 @@ impl Inner {
             here = next;
         }
         Err(Trouble::TooManyHops)
+    }
+
+    /// Where a page leads on from a short link: what it says first, if nothing else it says leads off the list.
+    fn one_of(&self, said: &Said, here: &Landing, hop: u8) -> Result<Landing, Trouble> {
+        let markets = self.words.markets();
+        let read = |said: &str| target(said, &here.destination, markets);
+        let next = read(&said.first).map_err(|fault| match fault {
+            UrlFault::HostForwards(host) if logs_in(&host) => Trouble::Login,
+            UrlFault::Scheme if opens_an_app(&said.first) => Trouble::OpensApp,
+            fault => Trouble::OffList { hop, fault },
+        })?;
+        let family = |landing: &Landing| markets.of(landing.marketplace).map(|table| &table.family);
+        if family(&next) != family(here) {
+            let name = |landing: &Landing| self.words.marketplace_names(landing.marketplace).en;
+            return Err(Trouble::Elsewhere { hop, short: name(here), target: name(&next) });
+        }
+        let astray = |said: &String| match read(said) {
+            Ok(other) => family(&other) != family(here),
+            Err(UrlFault::HostForwards(host)) => !logs_in(&host),
+            Err(_) => true,
+        };
+        if said.others.iter().any(astray) { Err(Trouble::Ambiguous) } else { Ok(next) }
     }
 
     fn remembered(&self, short: &Destination) -> Option<Landing> {
@@ -240,6 +296,11 @@ fn absolute(said: &str, here: &Destination) -> Result<String, UrlFault> {
     }
     let page = Url::parse(here.as_str()).map_err(|_| UrlFault::NotAUrl)?;
     Ok(page.join(said).map_err(|_| UrlFault::NotAUrl)?.into())
+}
+
+/// Whether a host that is no landing target asks to log in; the others lead on to wherever they are told.
+fn logs_in(host: &str) -> bool {
+    !host.split('.').any(|label| matches!(label, "redirect" | "jump"))
 }
 
 /// The address a login page goes back to.

@@ -1,26 +1,75 @@
-//! Where a page leads on, read from its text: a script that sets an address, or a `meta` refresh. Parsed by searching for a
-//! few forms, in time linear in the page's length; nothing of it is ever executed.
+//! Where a page leads on, read from its text: a script that sets an address, a `meta` refresh, or the header of that name.
+//! Parsed by searching for a few forms, in time linear in the page's length; nothing of it is ever executed.
 //!
 //! Within a sort the first one counts, as it would in a browser; among sorts the more telling one: JD's and Taobao's own
-//! variables, then an assignment to `location`, then `meta`.
+//! variables, then an assignment to `location`, then `meta`, then the header. The others are told too: which of them a
+//! browser would follow is not known here.
 
 use memchr::memmem;
+
+use super::comments::without_comments;
 
 /// The longest address that is read, in bytes.
 const LONGEST: usize = 8_192;
 /// Variables the marketplaces' pages keep the address in.
 const VARIABLES: [&str; 3] = ["hrl", "real_jump_address", "url"];
 
-/// The address a page leads on to, as written there, escapes undone; `None` when it leads nowhere.
-pub fn target(page: &str) -> Option<String> {
-    let mut other = None;
-    let places = VARIABLES.iter().map(|name| Sort::Variable(name)).chain([Sort::Location]);
-    for sort in places {
-        if let Some(found) = script(page, sort, &mut other) {
-            return Some(found);
+/// The addresses a page leads on to, as written there, escapes undone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// The one that counts; one that opens an app only where there is nothing else.
+    pub first: String,
+    /// All others on the web.
+    pub others: Vec<String>,
+}
+
+impl Said {
+    /// One address alone.
+    pub fn one(first: String) -> Self {
+        Said { first, others: Vec::new() }
+    }
+}
+
+/// Where a page leads on, with its `Refresh` header; `None` when it leads nowhere.
+pub fn said(page: &str, refresh: Option<&str>) -> Option<Said> {
+    let page = &*without_comments(page);
+    let mut found = Found::default();
+    for sort in VARIABLES.iter().map(|name| Sort::Variable(name)).chain([Sort::Location]) {
+        script(page, sort, &mut found);
+    }
+    meta_refresh(page, &mut found);
+    if let Some(address) = refresh.and_then(refreshed) {
+        found.take(address);
+    }
+    let mut web = found.web.into_iter();
+    match web.next() {
+        Some(first) => {
+            let mut others: Vec<String> = web.filter(|other| *other != first).collect();
+            others.sort_unstable();
+            others.dedup();
+            Some(Said { first, others })
+        }
+        None => found.app.map(Said::one),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    web: Vec<String>,
+    /// The first one that opens an app.
+    app: Option<String>,
+}
+
+impl Found {
+    fn take(&mut self, address: &str) {
+        let address = address.trim();
+        if address.is_empty() {
+        } else if opens_an_app(address) {
+            self.app.get_or_insert_with(|| address.to_owned());
+        } else {
+            self.web.push(address.to_owned());
         }
     }
-    meta_refresh(page).or(other)
 }
 
 #[derive(Clone, Copy)]
@@ -31,9 +80,8 @@ enum Sort {
     Location,
 }
 
-/// The first address of a sort. One that opens an app instead is passed over; it is kept in `other`, for a page that has
-/// nothing else.
-fn script(page: &str, sort: Sort, other: &mut Option<String>) -> Option<String> {
+/// The addresses of a sort.
+fn script(page: &str, sort: Sort, found: &mut Found) {
     let name = match sort {
         Sort::Variable(name) => name,
         Sort::Location => "location",
@@ -47,26 +95,21 @@ fn script(page: &str, sort: Sort, other: &mut Option<String>) -> Option<String> 
         };
         let Some(literal) = literal else { continue };
         // Not closed within reason: the same search from every later place could take for ever.
-        let text = closed(literal)?;
-        let address = without_entities(&unescaped(text));
-        let address = address.trim();
-        if address.is_empty() {
-            continue;
-        }
-        if !opens_an_app(address) {
-            return Some(address.to_owned());
-        }
-        other.get_or_insert_with(|| address.to_owned());
+        let Some(text) = closed(literal) else { return };
+        found.take(&without_entities(&unescaped(text)));
     }
-    None
 }
 
 /// Whether an address is one of an app, such as `taobao://`. What a browser would itself obey (`javascript:`, `data:`) is none:
 /// whoever checks the target refuses it by its name.
-fn opens_an_app(address: &str) -> bool {
-    let scheme = address.split(['/', '?', '#']).next().and_then(|front| front.split_once(':'));
-    let own = ["https", "http", "javascript", "data", "vbscript", "blob", "file"];
-    scheme.is_some_and(|(scheme, _)| !own.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+pub fn opens_an_app(address: &str) -> bool {
+    let own = ["https", "http", "javascript", "data", "vbscript", "blob", "file", "filesystem", "ftp", "about"];
+    let front = address.split(['/', '?', '#']).next().unwrap_or_default();
+    front.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && !own.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Whether a declaration ends right before a name.
@@ -177,8 +220,8 @@ fn without_entities(text: &str) -> String {
     out + rest
 }
 
-/// The address of the first `<meta http-equiv="refresh" content="0; url=…">`.
-fn meta_refresh(page: &str) -> Option<String> {
+/// The addresses of `<meta http-equiv="refresh" content="0; url=…">`.
+fn meta_refresh(page: &str, found: &mut Found) {
     let mut rest = page;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         rest = &rest[at + 1..];
@@ -187,7 +230,7 @@ fn meta_refresh(page: &str) -> Option<String> {
         if !is_meta {
             continue;
         }
-        let (attributes, behind) = attributes(&rest[4..])?;
+        let Some((attributes, behind)) = attributes(&rest[4..]) else { return };
         rest = behind;
         let of =
             |name: &str| attributes.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
@@ -195,18 +238,22 @@ fn meta_refresh(page: &str) -> Option<String> {
             continue;
         }
         let content = without_entities(of("content").unwrap_or_default());
-        let Some((_, url)) = content.split_once([';', ',']) else { continue };
-        let url = url.trim();
-        let url = match url.get(..3) {
-            Some(name) if name.eq_ignore_ascii_case("url") => url[3..].trim_start().strip_prefix('=').unwrap_or(url),
-            _ => url,
-        };
-        let url = url.trim().trim_matches(['\'', '"']).trim();
-        if !url.is_empty() && url.len() <= LONGEST {
-            return Some(url.to_owned());
+        if let Some(address) = refreshed(&content) {
+            found.take(address);
         }
     }
-    None
+}
+
+/// The address in `0; url=…`.
+fn refreshed(content: &str) -> Option<&str> {
+    let (_, url) = content.split_once([';', ','])?;
+    let url = url.trim();
+    let url = match url.get(..3) {
+        Some(name) if name.eq_ignore_ascii_case("url") => url[3..].trim_start().strip_prefix('=').unwrap_or(url),
+        _ => url,
+    };
+    let url = url.trim().trim_matches(['\'', '"']).trim();
+    (!url.is_empty() && url.len() <= LONGEST).then_some(url)
 }
 
 /// The attributes of a tag, from behind its name, and what stands behind the tag. `None` when the tag does not end.
@@ -239,6 +286,22 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    fn target(page: &str) -> Option<String> {
+        said(page, None).map(|said| said.first)
+    }
+
+    #[test]
+    fn all_an_address_is_said_in_are_told() {
+        let page = "<script>var url='https://item.jd.com/1.html';location.href='https://a.test/'</script>\
+                    <meta http-equiv=refresh content='0;url=https://b.test/'><script>location='openapp.jdmobile://x'</script>";
+        let found = said(page, Some("0; url=https://c.test/")).unwrap();
+        assert_eq!(found.first, "https://item.jd.com/1.html");
+        assert_eq!(found.others, ["https://a.test/", "https://b.test/", "https://c.test/"]);
+        assert_eq!(said("", Some("3;URL='/x'")), Some(Said::one("/x".to_owned())));
+        assert_eq!(said("<!-- var url='https://a.test/' -->", None), None);
+        assert_eq!(target("location='openapp.jdmobile://x'").as_deref(), Some("openapp.jdmobile://x"));
+    }
 
     #[test]
     fn every_form_is_read() {

@@ -14,6 +14,14 @@ closed_list! {
         Cached = "cached",
         /// It leads off the list of marketplaces.
         OffList = "off_list",
+        /// It leads to a marketplace of another family.
+        Elsewhere = "elsewhere",
+        /// A page named several targets, one of them off the list.
+        Ambiguous = "ambiguous",
+        /// A page asked to log in.
+        Login = "login",
+        /// A page only opened an app.
+        OpensApp = "opens_app",
         /// A page could not be reached.
         Unreachable = "unreachable",
         /// A host has an address that is not public.

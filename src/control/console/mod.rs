@@ -183,6 +183,7 @@ impl Console {
         link: Option<&Link>,
         form: &Form,
         faults: &[FieldFault],
+        noted: &[&str],
     ) -> Response {
         let Some((_, session, caller)) = &visitor.session else {
             return self.log_in_page(visitor, StatusCode::OK, None);
@@ -199,7 +200,11 @@ impl Console {
         };
         let policy = state.policies.current();
         let show = Show { state, policy: &policy, at: state.clock.now(), language };
-        let mut body = link.map(|link| show.link(link)).unwrap_or_default();
+        let mut body = String::new();
+        for text in noted.iter().filter_map(|code| words::note(code, language)).filter(|_| link.is_some()) {
+            body.push_str(&page::note(&text));
+        }
+        body.push_str(&link.map(|link| show.link(link)).unwrap_or_default());
         if issues(caller) {
             let names_creators = !(caller.role == Role::Creator && caller.scope.is_some());
             let making = Making { language, words: &state.words, token: &session.token, form, faults, names_creators };
@@ -207,7 +212,7 @@ impl Console {
         }
         body.push_str(&show.latest(&latest));
         let title = language.pick("创作者页面", "Page of creators");
-        let here = link.map(|link| format!("&code={}", link.code)).unwrap_or_default();
+        let here = link.map(|link| format!("&{}", of(&link.code, noted))).unwrap_or_default();
         self.page(visitor, status, title, &body, here)
     }
 
@@ -220,6 +225,11 @@ impl Console {
     }
 }
 
+/// The query that shows a link, and what came up when it was made.
+fn of(code: &Code, noted: &[&str]) -> String {
+    if noted.is_empty() { format!("code={code}") } else { format!("code={code}&noted={}", noted.join(",")) }
+}
+
 async fn home(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
     let visitor = match console.visitor(&headers).await {
         Ok(visitor) => visitor,
@@ -227,8 +237,9 @@ async fn home(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, head
     };
     let query = Form::read(raw.unwrap_or_default().as_bytes());
     let code = query.text("code");
+    let noted = words::noted(query.text("noted").split(','));
     if let language @ ("zh" | "en") = query.text("lang") {
-        let to = if Code::parse(code).is_ok() { format!("/?code={code}") } else { "/".to_owned() };
+        let to = Code::parse(code).map_or_else(|_| "/".to_owned(), |code| format!("/?{}", of(&code, &noted)));
         return console.go(&to, &[set_cookie(LANGUAGE, language, YEAR_SECONDS, visitor.secure)]);
     }
     let Some((_, _, caller)) = &visitor.session else { return console.log_in_page(&visitor, StatusCode::OK, None) };
@@ -239,7 +250,7 @@ async fn home(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, head
             Err(error) => return console.refused(&visitor, &error),
         },
     };
-    console.main_page(&visitor, StatusCode::OK, link.as_ref(), &Form::default(), &[]).await
+    console.main_page(&visitor, StatusCode::OK, link.as_ref(), &Form::default(), &[], &noted).await
 }
 
 async fn log_in(State(console): State<Arc<Console>>, request: Request) -> Response {
@@ -323,7 +334,10 @@ async fn make(State(console): State<Arc<Console>>, request: Request) -> Response
         return console.refused(&visitor, &error);
     }
     let faults = match issue(&console.state, caller, form.draft(), console.state.clock.now()).await {
-        Ok((link, _)) => return console.go(&format!("/?code={}", link.code), &[]),
+        Ok((link, warnings)) => {
+            let noted = words::noted(warnings.iter().map(|warning| &*warning.code));
+            return console.go(&format!("/?{}", of(&link.code, &noted)), &[]);
+        }
         Err(ApiError::Invalid(faults)) => faults,
         Err(ApiError::SlugTaken(code)) => {
             let problem = "belongs to another link: choose another slug, or leave it out to have one drawn";
@@ -331,7 +345,7 @@ async fn make(State(console): State<Arc<Console>>, request: Request) -> Response
         }
         Err(error) => return console.refused(&visitor, &error),
     };
-    console.main_page(&visitor, StatusCode::UNPROCESSABLE_ENTITY, None, &form, &faults).await
+    console.main_page(&visitor, StatusCode::UNPROCESSABLE_ENTITY, None, &form, &faults, &[]).await
 }
 
 /// The QR code of a link as a picture to keep.

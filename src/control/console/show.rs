@@ -51,8 +51,8 @@ impl Show<'_> {
         writeln!(
             out,
             "<section class=\"card\"><div class=\"link\">{qr}<div><p class=\"s\">{}</p>\n<p class=\"short\"><a \
-             href=\"{url}\">{url}</a></p>\n<p><a href=\"/qr?code={code}\" download=\"{code}.png\">{}</a> · <a \
-             href=\"{url}+\">{}</a></p>",
+             href=\"{url}\">{url}</a></p>\n<p><a class=\"tap\" href=\"/qr?code={code}\" download=\"{code}.png\">{}</a> · <a \
+             class=\"tap\" href=\"{url}+\">{}</a></p>",
             self.pick("短链", "Short link"),
             self.pick("下载二维码", "Download the QR code"),
             self.pick("预览页", "Preview"),

@@ -29,11 +29,13 @@ pub(super) fn fault(fault: &FieldFault, language: Language) -> String {
         (_, "encoded_line_break") => Some("链接里有编码的换行或空字符：请删去 %0D、%0A、%00。"),
         (_, "parsers_disagree") => Some("这个链接的指向有歧义：请用商城自己的分享链接。"),
         (_, "several_urls") => Some("文案里有不止一个链接：请只留要用的那一个。"),
+        (_, "several_codes") => Some("文案里有不止一个口令：请只留要用的那一个。"),
         (_, "no_url") => Some("文案里没有链接：请粘贴含有一个 https:// 链接的文案。"),
         (_, "unidentifiable_code") => Some("这是口令，看不出属于哪个商城：请注明商城，或改贴链接或整段分享文案。"),
         (_, "no_codes") => Some("这个商城不支持口令：请选淘宝、天猫或京东，或改贴链接。"),
         (_, "contradiction") => Some("链接不属于所选商城：请改选商城，或留空。"),
         (_, "resolved_off_list") => Some("这条短链指向了不支持的网站：请粘贴商品链接本身。"),
+        (_, "resolved_elsewhere") => Some("这条短链打开的是另一家商城的页面：请核对短链来源，或粘贴商品链接本身。"),
         (_, "unknown_name") => Some("没有这个选项：请从列表中选择。"),
         (_, "slug_length") => Some("短码长度须为 3 到 64 个字符。"),
         (_, "slug_character") => Some("短码只能用英文字母、数字、_ 和 -。"),
@@ -73,6 +75,47 @@ pub(super) fn warning(warning: &Warning, language: Language) -> String {
     }
 }
 
+/// What came up when a link was made: its stable code, and why it is not known what the link leads to.
+const NOTED: [(&str, &str, &str); 13] = [
+    ("resolve_off", "没有开启短链解析", "resolving short links is switched off"),
+    (
+        "resolve_ambiguous",
+        "页面给出多个去向，其中有不支持的网站",
+        "its page names several targets, one of them off the list",
+    ),
+    ("resolve_login", "页面要求登录", "its page asks to log in"),
+    ("resolve_opens_app", "页面只会打开 App", "its page only opens an app"),
+    ("resolve_unreachable", "页面无法访问", "its page cannot be reached"),
+    ("resolve_not_public", "页面不在公网上", "its page is not on the public network"),
+    ("resolve_timed_out", "页面超时未响应", "its page did not answer in time"),
+    ("resolve_busy", "解析繁忙", "too many short links were being resolved"),
+    ("resolve_status", "页面返回错误", "its page answered with an error"),
+    ("resolve_encoded", "页面内容无法读取", "its page came compressed"),
+    ("resolve_no_target", "页面没有写明去向", "its page does not say where it leads"),
+    ("resolve_loop", "页面循环跳转", "its pages lead round in a circle"),
+    ("resolve_too_many_hops", "跳转次数过多", "it leads on after too many pages"),
+];
+
+/// Those of these codes that are known, each once, in the order of the list.
+pub(super) fn noted<'c>(codes: impl Iterator<Item = &'c str>) -> Vec<&'static str> {
+    let codes: Vec<&str> = codes.collect();
+    NOTED.iter().map(|(code, ..)| *code).filter(|code| codes.contains(code)).collect()
+}
+
+/// What a code of [`noted`] means for the link.
+pub(super) fn note(code: &str, language: Language) -> Option<String> {
+    let (_, zh, en) = NOTED.iter().find(|(known, ..)| *known == code)?;
+    Some(match language {
+        Language::Zh => format!(
+            "短链没有解析出商品（{zh}）：链接已生成，但只放行指定商品或店铺的政策不会放行它；请改贴商品链接本身。"
+        ),
+        Language::En => format!(
+            "It is not known what a short link leads to: {en}. The link was made all the same, but no agreement that asks \
+             for goods or shop allows it; paste the goods' own link for that."
+        ),
+    })
+}
+
 /// A problem of the API as a sentence of its own.
 fn sentence(problem: &str) -> String {
     let mut letters = problem.chars();
@@ -96,6 +139,20 @@ mod tests {
     use super::*;
     use crate::config::marketplaces::shipped;
     use crate::control::draft::LinkDraft;
+    use crate::resolve::tally::Outcome;
+
+    #[test]
+    fn every_way_a_short_link_stays_unknown_has_words_in_both_languages() {
+        let refused = [Outcome::Resolved, Outcome::Cached, Outcome::OffList, Outcome::Elsewhere];
+        let warned = Outcome::ALL.iter().filter(|outcome| !refused.contains(outcome));
+        let codes: Vec<String> = warned.map(|outcome| format!("resolve_{}", outcome.as_str())).collect();
+        assert_eq!(codes.len() + 1, NOTED.len(), "and resolve_off");
+        for code in &codes {
+            assert!(note(code, Language::Zh).is_some() && note(code, Language::En).is_some(), "{code}");
+        }
+        let sent = ["<b>", "resolve_status", "resolve_off", "resolve_status", "off"];
+        assert_eq!(noted(sent.into_iter()), ["resolve_off", "resolve_status"]);
+    }
 
     #[test]
     fn every_fault_of_a_paste_has_words_in_both_languages() {
@@ -112,6 +169,7 @@ mod tests {
             "https://plogin.m.jd.com/login/login?returnurl=x",
             "https://item.jd.com/1.html%0d%0aSet-Cookie:x",
             "￥AbCdEf123456￥",
+            "￥AbCdEf12345￥ ￥3DIFi3EsIAhRkW￥",
             "就是这个",
             "https://item.jd.com/1.html https://item.taobao.com/item.htm?id=2",
         ] {

@@ -28,9 +28,19 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
         if !table.id.is_empty() && before.iter().any(|known| known.id == table.id) {
             faults.add("id", format!("`{}` is the id of another file too: keep one of the two", table.id));
         }
+        if RESERVED.contains(&&*table.id) {
+            faults
+                .add("id", format!("`{}` means something else where marketplaces are named: choose another", table.id));
+        }
         // Left out, it is the id, which whoever hands out ids has looked at.
         if table.family != table.id && !table.family.is_empty() && !is_name(&table.family) {
             faults.add("family", format!("`{}` is not a name: use 2 to 32 of a-z, 0-9 and _", table.family));
+        } else if !table.family.is_empty()
+            && !table.id.is_empty()
+            && !tables.iter().any(|known| known.id == table.family)
+        {
+            let problem = "is the id of no marketplace: leave it out, or name the one whose item numbers these are";
+            faults.add("family", format!("`{}` {problem}", table.family));
         }
         for (field, name) in [("names.zh", &table.names.zh), ("names.en", &table.names.en)] {
             if name.chars().count() > 32 || name.chars().any(char::is_control) {
@@ -64,6 +74,9 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
     }
     found
 }
+
+/// Names that policies and reports use for all marketplaces or for none.
+const RESERVED: &[&str] = &["all", "any", "unknown"];
 
 struct Faults<'f> {
     table: usize,
@@ -117,6 +130,12 @@ fn domains(table: &Marketplace, before: &[Marketplace], faults: &mut Faults<'_>)
 
 /// A domain that a marketplace can own: two labels at least, and not one that everybody registers names under.
 fn whole_domain(domain: &str) -> Result<(), &'static str> {
+    if domain.split('.').any(|label| label.starts_with("xn--")) {
+        return Err(
+            "holds the `xn--` form of letters other than ASCII, which can imitate another name and is never trusted: \
+                    name the marketplace's domain in plain letters",
+        );
+    }
     if !domain.split('.').all(is_label) || domain.len() > 253 {
         return Err("is not a domain: write it in lower case without scheme, port, path or *, as in `example.com`");
     }
@@ -125,6 +144,9 @@ fn whole_domain(domain: &str) -> Result<(), &'static str> {
     }
     if !matches!(Host::parse(domain), Ok(Host::Domain(_))) {
         return Err("is an address: use the marketplace's own domain");
+    }
+    if domain.rsplit('.').next().is_some_and(|top| LOCAL.contains(&top)) {
+        return Err("lies in a private network, where it can be anybody: name the marketplace's public domain");
     }
     if is_public_suffix(domain) {
         return Err("is a public suffix, under which anybody gets a name: name the marketplace's own domain below it");
@@ -152,16 +174,23 @@ const PROVINCES: &[&str] = &[
 #[rustfmt::skip]
 const SHARED: &[&str] = &[
     "aliyuncs.com", "amazonaws.com", "appspot.com", "azurewebsites.net", "bcebos.com", "blogspot.com", "cloudfront.net",
-    "eu.org", "firebaseapp.com", "fly.dev", "github.io", "gitee.io", "gitlab.io", "herokuapp.com", "myqcloud.com",
-    "myshopify.com", "netlify.app", "ngrok.io", "onrender.com", "pages.dev", "qiniucdn.com", "tcloudbaseapp.com",
-    "vercel.app", "web.app", "workers.dev",
+    "eu.org", "firebaseapp.com", "fly.dev", "github.io", "gitee.io", "gitlab.io", "herokuapp.com", "in.th",
+    "myqcloud.com", "myshopify.com", "netlify.app", "ngrok.io", "onrender.com", "pages.dev", "qiniucdn.com", "r2.dev",
+    "tcloudbaseapp.com", "trycloudflare.com", "uk.com", "vercel.app", "web.app", "workers.dev",
 ];
+
+/// Of these, the name right below is a region or a service, under which everybody has names again.
+const BY_REGION: &[&str] = &["aliyuncs.com", "amazonaws.com"];
+
+/// Top-level names that mean something else in every network.
+const LOCAL: &[&str] = &["localhost", "internal"];
 
 fn is_public_suffix(domain: &str) -> bool {
     let two_levels = |second: &str, top: &str| {
         (top.len() == 2 && SECOND_LEVEL.contains(&second)) || (top == "cn" && PROVINCES.contains(&second))
     };
     match domain.split_once('.') {
+        Some((_, rest)) if BY_REGION.contains(&rest) => true,
         Some((second, top)) if !top.contains('.') && two_levels(second, top) => true,
         _ => SHARED.contains(&domain),
     }

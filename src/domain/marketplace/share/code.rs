@@ -104,6 +104,28 @@ fn marked(text: &str) -> Option<CodeKind> {
     None
 }
 
+/// Two different codes between signs of a currency, if there are: which one is meant nobody knows. Brackets hold titles too,
+/// so they make none.
+pub(super) fn two_codes(text: &str) -> Option<(&str, &str)> {
+    let (mut first, mut rest) = (None, text);
+    while let Some(at) = rest.find(is_mark) {
+        let inner = rest[at..].trim_start_matches(is_mark);
+        let end = inner.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(inner.len());
+        let (token, after) = inner.split_at(end);
+        rest = after;
+        if !is_token(token) || !after.starts_with(|c: char| c == '%' || is_mark(c)) {
+            continue;
+        }
+        // What closes one code opens no other.
+        rest = after.trim_start_matches(|c: char| c == '%' || is_mark(c));
+        match first {
+            Some(known) if known != token => return Some((known, token)),
+            _ => first = Some(token),
+        }
+    }
+    None
+}
+
 /// The token and nothing else.
 fn alone(text: &str) -> Option<CodeKind> {
     is_strict_token(text).then(|| by_length(text))

@@ -29,6 +29,9 @@ pub enum ShareFault {
     /// Two different links of marketplaces.
     #[error("the text holds two links, `{0}` and `{1}`: keep the one that is meant")]
     SeveralUrls(Box<str>, Box<str>),
+    /// Two different codes.
+    #[error("the text holds two codes, `{0}` and `{1}`: keep the one that is meant")]
+    SeveralCodes(Box<str>, Box<str>),
     /// Words alone.
     #[error("no link was found in the text: paste a text with one link that starts with https://")]
     NoUrl,
@@ -51,6 +54,7 @@ impl ShareFault {
             ShareFault::HostGoesOn(_) => "mixed_script_host",
             ShareFault::Broken(_) => "control_character",
             ShareFault::SeveralUrls(..) => "several_urls",
+            ShareFault::SeveralCodes(..) => "several_codes",
             ShareFault::NoUrl => "no_url",
             ShareFault::UnidentifiableCode(_) => "unidentifiable_code",
         }
@@ -59,6 +63,11 @@ impl ShareFault {
     /// A fault that names a host or an address, cut short.
     pub(super) fn naming(variant: fn(Box<str>) -> Self, text: &str) -> Self {
         variant(short(text))
+    }
+
+    /// Two codes; one has at most twenty letters.
+    pub(super) fn several_codes((first, second): (&str, &str)) -> Self {
+        ShareFault::SeveralCodes(first.into(), second.into())
     }
 
     /// Two links, cut short.

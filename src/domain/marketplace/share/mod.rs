@@ -85,6 +85,9 @@ impl Marketplaces {
         if let Some(fault) = foreign {
             return Err(fault.into());
         }
+        if let Some(codes) = code::two_codes(text) {
+            return Err(ShareFault::several_codes(codes));
+        }
         if let Some(kind) = code.or_else(|| code::code_in(text)) {
             return Err(ShareFault::UnidentifiableCode(kind));
         }
