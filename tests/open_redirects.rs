@@ -126,6 +126,10 @@ impl Judge<'_> {
     /// Whether both readers see one https address of a host on the allow-list.
     fn leads_home(&self, address: &str) -> bool {
         let Ok(url) = url::Url::parse(address) else { return false };
+        // A text that can only be a share code has a page of its own, whose button opens the marketplace's own app.
+        if self.markets.all().any(|(_, market)| market.app.schemes.iter().any(|scheme| **scheme == *url.scheme())) {
+            return !address.contains("evil");
+        }
         let Ok(uri) = address.parse::<http::Uri>() else { return false };
         let host = url.host_str().unwrap_or_default();
         uri.host() == Some(host)

@@ -724,7 +724,7 @@ impl Nginx {
         std::fs::write(folder.join("product/1.html"), "<h1>goods</h1>").unwrap();
         std::fs::write(folder.join("product/big.bin"), vec![b'x'; 3 << 20]).unwrap();
         let conf = format!(
-            "daemon off;\nworker_processes 1;\npid {0}/nginx.pid;\nerror_log {0}/error.log;\nevents {{}}\nhttp {{\n\
+            "daemon off;\nmaster_process off;\nworker_processes 1;\npid {0}/nginx.pid;\nerror_log {0}/error.log;\nevents {{}}\nhttp {{\n\
              access_log {0}/access.log;\nclient_body_temp_path {0}/b;\nproxy_temp_path {0}/p;\nfastcgi_temp_path {0}/f;\n\
              uwsgi_temp_path {0}/u;\nscgi_temp_path {0}/s;\ngzip on;\ngzip_types text/html;\ngzip_min_length 1;\n\
              server {{\nlisten 127.0.0.1:{port} ssl;\nserver_name item.m.jd.com;\nssl_certificate {1};\n\

@@ -140,7 +140,12 @@ fn announced(text: &str) -> Option<CodeKind> {
             c if c.is_ascii_digit() => {
                 after.starts_with(is_mark) || after.bytes().take_while(u8::is_ascii_alphanumeric).count() >= 4
             }
-            c => c.is_ascii_alphabetic() && after.starts_with(is_mark),
+            c => {
+                let word = text[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric()).len();
+                let word = &text[word..at];
+                let web = ["http", "https"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
+                c.is_ascii_alphabetic() && !web && after.starts_with(is_mark)
+            }
         };
         read.then_some(CodeKind::Taobao)
     })
