@@ -100,6 +100,9 @@ pub struct Explained {
     /// What the agreement asks for; none for a refusal.
     #[serde(skip)]
     pub mode: Option<LandingMode>,
+    /// What people copy instead of following the link's own landing, where it has that.
+    #[serde(skip)]
+    pub share_code: Option<Box<str>>,
     /// How the visitor the question names would be sent on; left out where it names none, and for a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentView>,
@@ -150,6 +153,8 @@ pub struct Case {
     pub state: LinkState,
     /// From this instant on the link answers 410.
     pub expires_at: Option<Timestamp>,
+    /// What people copy instead of following the own landing, where it has that.
+    pub share_code: Option<Box<str>>,
 }
 
 impl Case {
@@ -167,6 +172,7 @@ impl Case {
             code: link.code.as_str().to_owned(),
             state: link.state,
             expires_at: link.expires_at,
+            share_code: link.share_code.clone(),
         }
     }
 
@@ -190,6 +196,7 @@ impl Case {
             code: String::new(),
             state: LinkState::Active,
             expires_at: None,
+            share_code: None,
         }
     }
 
@@ -229,6 +236,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         alternate: 0,
         alternates: Vec::new(),
         mode: None,
+        share_code: case.share_code.clone(),
         sent: None,
     };
     if let Some(reason) = case.ended(at) {
