@@ -113,6 +113,7 @@ impl Running {
             publisher,
             policy_store: Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
             landings: Arc::new(Landings::shipped(&words).unwrap()),
+            proxy: Arc::default(),
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),

@@ -106,6 +106,43 @@ in_app = { prefix = "https://shop.example.com", value = "{shop}" }
 mini_program = { app_id = "x", path = "pages/x" }
 "#;
 
+/// `forwards` is data like any: hosts of the marketplace's own, and how a path begins.
+#[test]
+fn pages_that_lead_on_are_data_and_checked() {
+    let place = Place::new("");
+    let file = |forwards: &str| {
+        let names = "names = { zh = \"甲\", en = \"A\" }";
+        format!("id = \"shop_a\"\n{names}\ndomains = [\"shop.example.com\"]\nforwards = [{forwards}]\n")
+    };
+    write(
+        &place,
+        "marketplaces/a.toml",
+        &file(
+            "\"item.other.com\", \"https://go.shop.example.com\", \"go.shop.example.com/t?u=\", \"x.shop.example.com\", \"x.shop.example.com\", \"Go.shop.example.com\"",
+        ),
+    );
+    let ran = place.run(&["check"]);
+    let told: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("marketplaces/")).collect();
+    for (line, part) in told.iter().zip([
+        "4: forwards[0]: `item.other.com` is not a host below",
+        "4: forwards[1]: `https://go.shop.example.com` is not a host below",
+        "4: forwards[2]: `go.shop.example.com/t?u=` does not say how a path begins",
+        "4: forwards[4]: `x.shop.example.com` is there twice",
+        "4: forwards[5]: `Go.shop.example.com` is not a host below",
+    ]) {
+        assert!(line.contains(part), "{part} not in {line}");
+    }
+    assert_eq!((ran.code, told.len()), (78, 5), "{ran:?}");
+
+    write(&place, "marketplaces/a.toml", &file("\"go.shop.example.com\", \"www.shop.example.com/t_\""));
+    let landing = |url: &str| place.run(&["landing", "--url", url]);
+    for url in ["https://go.shop.example.com/x", "https://www.shop.example.com/T%5Fx?u=https://evil.test"] {
+        let ran = landing(url);
+        assert!(ran.code == 2 && ran.err.contains("is a login or forwarding page"), "{ran:?}");
+    }
+    assert_eq!(landing("https://www.shop.example.com/item/1").code, 0);
+}
+
 #[test]
 fn every_fault_of_every_file_is_told_at_once() {
     let place = Place::new("");

@@ -399,7 +399,8 @@ fn keys_and_tables_are_read_again_and_a_fault_keeps_the_last_good_ones() {
 fn the_command_line_signs_and_the_readmes_examples_work() {
     let shop = Place::new("");
     shop.settings(&format!(
-        "[[signing.keys]]\nid = \"ks1\"\nplatform = \"kuaishou\"\nsecret_file = \"{}\"\n",
+        "[[signing.keys]]\nid = \"ks1\"\nplatform = \"kuaishou\"\nsecret_file = \"{0}\"\n\
+         [[signing.keys]]\nid = \"ks2\"\nplatform = \"kuaishou\"\nsecret_file = \"{0}\"\nsurfaces = [\"live_cart\"]\n",
         shop.path("secret").display()
     ));
     fs::write(shop.path("secret"), SECRET).unwrap();
@@ -423,6 +424,40 @@ fn the_command_line_signs_and_the_readmes_examples_work() {
         let forged = served.get(&path.replace("100012043978", "100012043979"));
         assert_eq!(forged.status, 403);
     }
+    // What is certain to be refused is not signed: every reason, a line each.
+    let signs = |more: &[&str], problems: &[&str]| {
+        let ran = shop.run(&[&["sign"], more].concat());
+        assert_eq!((ran.code, ran.out.as_str(), ran.err.lines().count()), (1, "", problems.len()), "{ran:?}");
+        for problem in problems {
+            assert!(ran.err.contains(problem), "{problem} not in {}", ran.err);
+        }
+    };
+    let go = ["go", "--key", "ks1", "--surface", "live_cart", "--to"];
+    signs(&[&go[..], &["https://evil.test/"]].concat(), &["--to: `evil.test` is not a marketplace host"]);
+    signs(&[&go[..], &["https://ace.tb.cn/t?smburl=x", "--without-exp"]].concat(), &["--to: ", "--without-exp: "]);
+    signs(&[&go[..], &[to, "--valid-for", "367d"]].concat(), &["--valid-for: is longer than 366 days"]);
+    let token = ["token", "--key", "ks1", "--code", "abc", "--surface"];
+    signs(&[&token[..], &["note", "--valid-for", "2h"]].concat(), &["signing.token_life, 3600 seconds"]);
+    signs(
+        &["go", "--key", "ks2", "--surface", "note", "--to", to],
+        &["--surface: the key `ks2` does not speak for `note`"],
+    );
+    // The gateway does refuse such an address, however well it is signed.
+    let ran = shop.run(&[
+        "sign",
+        "go",
+        "--key",
+        "ks2",
+        "--surface",
+        "live_cart",
+        "--to",
+        to,
+        "--at",
+        NOW,
+        "--valid-for",
+        "400d",
+    ]);
+    assert_eq!(ran.code, 1, "{ran:?}");
     let ran = shop.run(&["sign", "token", "--key", "nobody", "--surface", "note", "--code", "abc"]);
     assert!(ran.code == 2 && ran.err.contains("--key"), "{ran:?}");
     assert!(!served.log().contains(SECRET));

@@ -333,6 +333,7 @@ impl App {
             publisher: Arc::clone(&publisher),
             policy_store: Arc::clone(&policy_store),
             landings,
+            proxy: Arc::new(settings.proxy.clone()),
             shadow,
             keys,
             outbox: Arc::clone(&outbox),

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::landing;
 use crate::control::alternates::AlternateDraft;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
+use crate::control::sent::Roads;
 use crate::domain::hop::Outcome;
 
 /// Runs the command.
@@ -60,7 +61,7 @@ pub fn run(asked: Explain) -> Result<(), CliError> {
     let mut explained = explain(&policy, &settings.words, &question.over(case), question.at);
     if let Some(device) = question.device {
         let matrix = landing::load(&settings.landing, &settings.words).map_err(CliError::Config)?;
-        explained.send_on(device, &matrix, &settings.words);
+        explained.send_on(device, Roads { matrix: &matrix, proxy: &settings.proxy, words: &settings.words });
     }
     if asked.json {
         say!("{}", serde_json::to_string(&explained).map_err(CliError::failed)?);

@@ -9,7 +9,7 @@ use super::args::Landing;
 use super::{CliError, settings};
 use crate::config::landing;
 use crate::control::decision::{Aim, LandingView};
-use crate::control::sent::{device, sent};
+use crate::control::sent::{Roads, device, sent};
 use crate::domain::device::Os;
 use crate::domain::landing::matrix::{Host, Matrix};
 use crate::domain::vocabulary::{LandingMode, ShopType, Vocabulary};
@@ -30,7 +30,7 @@ pub fn run(asked: Landing) -> Result<(), CliError> {
     };
     let asked_of = Asked { mode, hosts, systems };
     match &asked.url {
-        Some(url) => of_url(url, &asked_of, &matrix, words, asked.json),
+        Some(url) => of_url(url, &asked_of, Roads { matrix: &matrix, proxy: &settings.proxy, words }, asked.json),
         None => {
             let all: Vec<&str> = words.marketplaces().collect();
             let marketplaces = match asked.marketplace.as_deref() {
@@ -65,7 +65,8 @@ fn named<T>(flag: &str, text: &str, parse: impl Fn(&str) -> Option<T>, known: &[
 }
 
 /// The ways to one landing, with their addresses. Visitors who get the same share a line.
-fn of_url(url: &str, asked: &Asked, matrix: &Matrix, words: &Vocabulary, as_json: bool) -> Result<(), CliError> {
+fn of_url(url: &str, asked: &Asked, roads: Roads<'_>, as_json: bool) -> Result<(), CliError> {
+    let words = roads.words;
     let landing = words.markets().recognise_text(url).map_err(|fault| CliError::Usage(format!("--url: {fault}")))?;
     let kind = landing.link_kind;
     let landing = LandingView::new(&Aim::from(landing), ShopType::Unknown, kind, words);
@@ -73,7 +74,7 @@ fn of_url(url: &str, asked: &Asked, matrix: &Matrix, words: &Vocabulary, as_json
     let mut lines: BTreeMap<(u16, String, String), Vec<String>> = BTreeMap::new();
     for (host, os) in asked.visitors() {
         let Some(device) = device(Some(host), Some(os)) else { continue };
-        let Some(found) = sent(asked.mode, &landing, device, matrix, words) else { continue };
+        let Some(found) = sent(asked.mode, &landing, "", device, roads) else { continue };
         if as_json {
             rows.push(json!({"app": host, "os": os, "marketplace": landing.marketplace, "sent": found}));
         } else {

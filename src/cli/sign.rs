@@ -1,4 +1,5 @@
-//! `hopgate sign`: what a platform would write, made here to try a key out. Never prints a secret.
+//! `hopgate sign`: what a platform would write, made here to try a key out. Never prints a secret, nor what a gateway with
+//! these settings is certain to refuse.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +8,7 @@ use super::args::{Place, Sign, SignKey};
 use super::{CliError, settings_of};
 use crate::clock::Clock;
 use crate::config::signing;
-use crate::domain::sign::{NewToken, SigningKeys, go_query, token};
+use crate::domain::sign::{MOST_GO_DAYS, NewToken, SigningKey, SigningKeys, go_query, token};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{Surface, Vocabulary};
 
@@ -32,6 +33,19 @@ pub fn run(sign: Sign) -> Result<(), CliError> {
             ];
             parameters.extend(optional.iter().filter_map(|(name, value)| value.map(|value| (*name, value))));
             let signer = ready.keys.named(&key.key).ok_or_else(|| unknown(&key.key))?;
+            let mut faults = ready.faults(signer);
+            if let Err(fault) = ready.words.markets().recognise(&to) {
+                faults.push(format!("--to: {fault}"));
+            }
+            if without_exp && !signer.without_exp {
+                faults.push(format!("--without-exp: the key `{}` may not: its `without_exp` is not set", key.key));
+            }
+            if !without_exp && !signer.without_exp && key.valid_for.seconds() > MOST_GO_DAYS * 86_400 {
+                faults.push(format!(
+                    "--valid-for: is longer than {MOST_GO_DAYS} days: only a key with `without_exp` may"
+                ));
+            }
+            refuse(&faults)?;
             let query =
                 go_query(signer, &parameters).map_err(|fault| CliError::failed(format!("not signed: {fault}")))?;
             say!("{}/go?{query}", base.unwrap_or_default().trim_end_matches('/'));
@@ -50,14 +64,26 @@ pub fn run(sign: Sign) -> Result<(), CliError> {
                 note: key.note.as_deref().unwrap_or_default(),
             };
             let signer = ready.keys.named(&key.key).ok_or_else(|| unknown(&key.key))?;
+            let mut faults = ready.faults(signer);
+            let most = ready.keys.token_life();
+            if key.valid_for.seconds() > most {
+                faults.push(format!("--valid-for: is longer than signing.token_life, {most} seconds: make it shorter"));
+            }
+            refuse(&faults)?;
             say!("{}", token(signer, &new, &code));
         }
     }
     Ok(())
 }
 
+/// Nothing is signed that a gateway with these settings is certain to refuse: every reason, a line each.
+fn refuse(faults: &[String]) -> Result<(), CliError> {
+    if faults.is_empty() { Ok(()) } else { Err(CliError::Failed(format!("not signed: {}", faults.join("\n")))) }
+}
+
 struct Ready {
     keys: SigningKeys,
+    words: Vocabulary,
     platform: String,
     surface: Surface,
     at: Timestamp,
@@ -76,7 +102,22 @@ impl Ready {
             CliError::Usage(format!("--surface: `{}` is not known: use one of {known}", asked.surface))
         })?;
         let at = asked.at.unwrap_or_else(|| Clock::System.now());
-        Ok(Ready { keys, platform, surface, at, until: asked.valid_for.after(at) })
+        Ok(Ready { keys, words: settings.words, platform, surface, at, until: asked.valid_for.after(at) })
+    }
+
+    /// What is wrong with the key for this, whatever is signed.
+    fn faults(&self, signer: &SigningKey) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !signer.speaks_for(self.surface) {
+            let known: Vec<&str> = signer.surfaces.iter().map(|surface| surface.as_str()).collect();
+            let problem = format!("the key `{}` does not speak for `{}`", signer.id, self.surface);
+            faults.push(format!("--surface: {problem}: use one of {}", known.join(", ")));
+        }
+        if self.until <= signer.from || signer.until <= self.at {
+            let problem = "is not valid in that time, by its not_before and not_after: name another, or another --at";
+            faults.push(format!("--key: `{}` {problem}", signer.id));
+        }
+        faults
     }
 }
 

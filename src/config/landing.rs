@@ -174,7 +174,7 @@ mod tests {
             assert!(all.contains(part), "{part} not in\n{all}");
         }
         let faults = told(
-            "[[rules]]\nway = \"scheme\"\n[[rules]]\nmodes = [\"app\"]\nway = \"intent\"\n[[rules]]\nmodes = [\"web\"]\n\
+            "[[rules]]\nway = \"scheme\"\n[[rules]]\nmodes = [\"app\"]\nway = \"in_app\"\n[[rules]]\nmodes = [\"web\"]\n\
              way = \"redirect\"\n[[rules]]\nway = \"proxy\"\n",
         );
         let all = faults.join("\n");

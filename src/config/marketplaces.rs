@@ -209,6 +209,7 @@ fn read(name: &str, text: &str, faults: &Faults) -> Option<File> {
         noise: texts(&root, "noise"),
         home: optional(&root, "home"),
         short_links: list(&root, "short_links").iter().filter_map(short_links).collect(),
+        forwards: texts(&root, "forwards"),
         app: root.get("app").and_then(|field| field.table()).map(|table| app(table)).unwrap_or_default(),
     };
     root.finish();

@@ -100,6 +100,9 @@ pub struct Explained {
     /// What the agreement asks for; none for a refusal.
     #[serde(skip)]
     pub mode: Option<LandingMode>,
+    /// What people copy instead of following the link's own landing, where it has that.
+    #[serde(skip)]
+    pub share_code: Option<Box<str>>,
     /// How the visitor the question names would be sent on; left out where it names none, and for a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentView>,
@@ -152,6 +155,8 @@ pub struct Case {
     pub expires_at: Option<Timestamp>,
     /// When the link was stored; none where there is no link.
     pub made_at: Option<Timestamp>,
+    /// What people copy instead of following the own landing, where it has that.
+    pub share_code: Option<Box<str>>,
 }
 
 impl Case {
@@ -170,6 +175,7 @@ impl Case {
             state: link.state,
             expires_at: link.expires_at,
             made_at: Some(link.created_at).filter(|_| link.share_code.is_none()),
+            share_code: link.share_code.clone(),
         }
     }
 
@@ -194,6 +200,7 @@ impl Case {
             state: LinkState::Active,
             expires_at: None,
             made_at: None,
+            share_code: None,
         }
     }
 
@@ -233,6 +240,7 @@ pub fn explain(policy: &PolicySet, words: &Vocabulary, case: &Case, at: Timestam
         alternate: 0,
         alternates: Vec::new(),
         mode: None,
+        share_code: case.share_code.clone(),
         sent: None,
     };
     if let Some(reason) = case.ended(at) {

@@ -51,6 +51,7 @@ use crate::catalog::Catalog;
 use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
 use crate::clock::Clock;
+use crate::config::proxy::ProxySettings;
 use crate::domain::click_id::ClickKey;
 use crate::domain::vocabulary::Vocabulary;
 use crate::notify::outbox::Outbox;
@@ -73,6 +74,8 @@ pub struct ControlState {
     pub policy_store: Arc<dyn PolicyStore>,
     /// How permitted clicks are sent on.
     pub landings: Arc<Landings>,
+    /// Which landings an upstream serves.
+    pub proxy: Arc<ProxySettings>,
     /// The candidate beside the policy in force, if one is set.
     pub shadow: Arc<ShadowSlot>,
     /// Keys of callers.

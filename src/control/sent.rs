@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::decision::{Explained, LandingView};
 use crate::click::landings::{Permitted, Sent, send};
+use crate::config::proxy::ProxySettings;
 use crate::domain::device::{Device, HostApp, Os};
 use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
 use crate::domain::landing::matrix::{Host, Matrix};
+use crate::domain::tried::MAIN;
 use crate::domain::vocabulary::{LandingMode, Vocabulary};
 
 /// How a visitor would be sent on.
@@ -32,24 +34,41 @@ pub fn device(host: Option<Host>, os: Option<Os>) -> Option<Device> {
     Some(Device { app: host_app, os, chromium, ..Device::UNKNOWN })
 }
 
-/// How a visitor with `device` would be sent on to `landing`, which an agreement that asks for `mode` permits. None where
-/// the landing has no address.
+/// What decides how permitted clicks are sent on: the same as a live click's.
+#[derive(Clone, Copy)]
+pub struct Roads<'a> {
+    /// The landing matrix in force.
+    pub matrix: &'a Matrix,
+    /// Which landings an upstream serves.
+    pub proxy: &'a ProxySettings,
+    /// Names.
+    pub words: &'a Vocabulary,
+}
+
+/// How a visitor with `device` would be sent on to `landing`, which an agreement that asks for `mode` permits. `share_code`
+/// is empty for none. None where the landing has no address.
 pub fn sent(
     mode: LandingMode,
     landing: &LandingView,
+    share_code: &str,
     device: Device,
-    matrix: &Matrix,
-    words: &Vocabulary,
+    roads: Roads<'_>,
 ) -> Option<SentView> {
+    let Roads { matrix, proxy, words } = roads;
     let url = landing.url.as_deref()?;
     let marketplace = words.marketplace(&landing.marketplace)?;
-    let way = matrix.way(mode, Host::of(&device), device.os, marketplace);
+    // As a click: whoever may have a share code is shown it, wherever they are.
+    let way =
+        if share_code.is_empty() { matrix.way(mode, Host::of(&device), device.os, marketplace) } else { Way::CopyCode };
+    if way == Way::Proxy && proxy.serving(url).is_some() {
+        return Some(SentView { way, status: 200, address: url.to_owned() });
+    }
     let click = Permitted {
         marketplace,
         target: Target { url, item: landing.item_id.as_deref().unwrap_or_default(), kind: landing.link_kind },
         device,
         short: None,
-        share_code: "",
+        share_code,
     };
     let sent = send(way, &click, words);
     let status = if matches!(sent, Sent::Page(_)) { 200 } else { 302 };
@@ -58,11 +77,14 @@ pub fn sent(
 
 impl Explained {
     /// Says how a visitor with `device` would be sent on: to the landing that is taken, and to every other permitted one.
-    pub fn send_on(&mut self, device: Device, matrix: &Matrix, words: &Vocabulary) {
-        let to = |mode: Option<LandingMode>, landing: &LandingView| sent(mode?, landing, device, matrix, words);
-        self.sent = to(self.mode, &self.landing);
+    pub fn send_on(&mut self, device: Device, roads: Roads<'_>) {
+        let share_code = self.share_code.as_deref().unwrap_or_default();
+        let to = |mode: Option<LandingMode>, landing: &LandingView, alternate: u8| {
+            sent(mode?, landing, if alternate == MAIN { share_code } else { "" }, device, roads)
+        };
+        self.sent = to(self.mode, &self.landing, self.alternate);
         for landing in &mut self.alternates {
-            landing.sent = to(landing.mode, &landing.landing);
+            landing.sent = to(landing.mode, &landing.landing, landing.alternate);
         }
     }
 }

@@ -14,7 +14,7 @@
 //! | `to` | the landing: an address the allow-list takes |
 //! | `platform`, `surface` | where the click happens; the platform must be the key's |
 //! | `key` | the key's id |
-//! | `exp` | Unix seconds; from then on the address is refused. Must be there unless the key's `without_exp` is set |
+//! | `exp` | Unix seconds; from then on the address is refused. Must be there, and at most 366 days ahead, unless the key's `without_exp` is set |
 //! | `creator`, `note`, `shop_type`, `category`, `facts` | optional; facts separated by spaces, `!name` for one known to be absent |
 //!
 //! # `hg`
@@ -43,6 +43,8 @@ const MOST_PARAMETERS: usize = 32;
 const LONGEST_TOKEN: usize = 512;
 /// How far a platform's clock may be ahead of ours.
 const SKEW_MICROS: i64 = 60 * 1_000_000;
+/// How far ahead `exp` may be of a key that may not sign for ever: a leap year.
+pub const MOST_GO_DAYS: i64 = 366;
 /// Fewest bytes of a secret.
 pub const FEWEST_SECRET: usize = 32;
 
@@ -126,8 +128,13 @@ impl SigningKey {
             && hmac::verify(&self.secret, text, &bytes[..32]).is_ok()
     }
 
+    /// Whether it speaks for a surface of its platform.
+    pub fn speaks_for(&self, surface: Surface) -> bool {
+        self.surfaces.is_empty() || self.surfaces.contains(&surface)
+    }
+
     fn covers(&self, platform: Option<PlatformId>, surface: Surface) -> bool {
-        platform == Some(self.platform) && (self.surfaces.is_empty() || self.surfaces.contains(&surface))
+        platform == Some(self.platform) && self.speaks_for(surface)
     }
 }
 
@@ -155,6 +162,11 @@ impl SigningKeys {
         self.keys.is_empty()
     }
 
+    /// The longest a token may live, in seconds.
+    pub fn token_life(&self) -> i64 {
+        self.token_life
+    }
+
     /// The key of an id, whether it is valid now or not.
     pub fn named(&self, id: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| &*key.id == id)
@@ -179,6 +191,9 @@ impl SigningKeys {
                 let exp = seconds(exp).ok_or(SignFault::Malformed)?;
                 if now >= exp {
                     return Err(SignFault::Expired);
+                }
+                if !key.without_exp && is_too_far(now, exp) {
+                    return Err(SignFault::Lifetime);
                 }
             }
             None if key.without_exp => {}
@@ -251,6 +266,11 @@ impl SigningKeys {
             note: plain(note).ok_or(SignFault::Malformed)?,
         })
     }
+}
+
+/// Whether an outbound click's end is so far off that it is as good as none.
+fn is_too_far(now: Timestamp, exp: Timestamp) -> bool {
+    exp.micros().saturating_sub(now.micros()) > MOST_GO_DAYS * 86_400 * 1_000_000
 }
 
 /// A time in whole Unix seconds, as it stands in signed things: 1 to 11 digits.

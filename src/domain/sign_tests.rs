@@ -185,3 +185,23 @@ fn a_token_is_for_one_link_and_one_time() {
         assert!(check(bad, CODE, begin).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn an_end_as_good_as_none_is_for_keys_that_may_do_without() {
+    let now = at(1_668_441_600);
+    let mut forever = key("ks2", 0);
+    forever.without_exp = true;
+    let keys = SigningKeys::new(vec![key("ks1", 0), forever], 3_600);
+    let checked = |id: &str, ahead: i64| {
+        let exp = (1_668_441_600 + ahead).to_string();
+        let parameters =
+            [("to", "https://item.jd.com/1.html"), ("platform", "kuaishou"), ("surface", "note"), ("exp", &exp)];
+        let query = go_query(keys.named(id).unwrap(), &parameters).unwrap();
+        keys.check_go(&query, now, words()).map(|_| ())
+    };
+    let year = 366 * 86_400;
+    assert_eq!(checked("ks1", year), Ok(()));
+    assert_eq!(checked("ks1", year + 1), Err(SignFault::Lifetime));
+    assert_eq!(checked("ks1", 98_331_558_399), Err(SignFault::Lifetime), "the furthest that can be written");
+    assert_eq!(checked("ks2", year + 1), Ok(()));
+}

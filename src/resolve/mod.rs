@@ -273,7 +273,7 @@ fn target(said: &str, here: &Destination, markets: &Marketplaces) -> Result<Land
     let mut logins = 0;
     loop {
         let absolute = absolute(&said, here)?;
-        match markets.recognise(&absolute) {
+        match markets.recognise_step(&absolute) {
             // A login page may go back to another.
             Err(fault @ UrlFault::HostForwards(_)) if logins < 3 => {
                 logins += 1;

@@ -56,6 +56,10 @@ pub fn sound(landing: &Landing) {
 /// Lead elsewhere, or could for some reader: every one must be refused.
 #[rustfmt::skip]
 pub const REFUSED: &[&str] = &[
+    "https://s.click.taobao.com/t_js?tu=https%3A%2F%2Fevil.test",
+    "https://s.click.taobao.com//T%5FJS?tu=https%3A%2F%2Fevil.test",
+    "https://ace.tb.cn/t?smburl=https%3A%2F%2Fevil.test",
+    "https://linkst.m.jd.com/ul/ul.action?url=https%3A%2F%2Fevil.test",
     "https://item.taobao.com.evil.test/item.htm?id=610947572360",
     "https://item.jd.com@evil.test/",
     "https://item.jd.com@evil.test/1.html",
@@ -292,6 +296,5 @@ pub const HARMLESS: &[&str] = &[
     "https://item.jd.com:443/1.html",
     "https://item.jd.com./1.html",
     " \r\n\thttps://item.jd.com/1.html\r\n",
-    "https://s.click.taobao.com/t_js?tu=https%3A%2F%2Fevil.test",
     "https://3.cn/36c-Q2K5?jkl=@NElVK5AACn@",
 ];

@@ -370,6 +370,120 @@ fn retries_go_to_another_origin_while_nothing_was_answered() {
 }
 
 #[test]
+fn a_question_is_told_the_way_of_the_click() {
+    let deal = Deal::start(|settings| settings.paths = vec!["/product/*".to_owned()]);
+    let key = std::fs::read_to_string(deal.gateway.folder.path().join("data/admin.key")).unwrap();
+    let sent = |subject: &str| {
+        let body = format!("{{{subject},\"app\":\"kuaishou\",\"os\":\"android\"}}");
+        let bearer = format!("Bearer {}", key.trim());
+        let length = body.len().to_string();
+        let more =
+            [("Authorization", bearer.as_str()), ("Content-Type", "application/json"), ("Content-Length", &length)];
+        let mut visitor = Visitor::connect(deal.gateway.app().addresses().control);
+        visitor.send(&(request("POST", "go.example", "/v1/decide", &more) + &body));
+        let told: serde_json::Value = serde_json::from_slice(&visitor.read(false).body).unwrap();
+        assert_eq!(told["outcome"], "allow", "{told}");
+        let sent = &told["sent"];
+        let text = |name: &str| sent[name].as_str().unwrap_or_default().to_owned();
+        (sent["status"].as_u64().unwrap_or_default(), text("way"), text("address"))
+    };
+    let served = "https://item.m.jd.com/product/1.html";
+    let at = "\"platform\":\"kuaishou\",\"surface\":\"live_cart\",\"shop_type\":\"self_operated\"";
+    let expected = |status, way: &str, url: &str| (status, way.to_owned(), url.to_owned());
+    assert_eq!(sent(&format!("\"url\":\"{served}\",{at}")), expected(200, "proxy", served));
+    assert_eq!(sent(&format!("\"url\":\"{JD}\",{at}")), expected(302, "redirect", JD), "no upstream serves it");
+    let code = |share_code: Option<&str>| {
+        let link = deal.gateway.link_with(served, "kuaishou/live_cart", "self_operated", |link| {
+            link.share_code = share_code.map(Into::into);
+        });
+        let told = sent(&format!("\"code\":\"{link}\""));
+        deal.get("go.example", &format!("/{link}"), &[]);
+        assert_eq!(deal.ways().last(), Some(&told.1), "a click goes the same way");
+        told
+    };
+    assert_eq!(code(None), expected(200, "proxy", served));
+    assert_eq!(code(Some("￥AbCdEf12345￥")), expected(200, "copy_code", served));
+
+    // The command line reads the same settings.
+    let upstream =
+        "[[proxy.upstreams]]\nname = \"jd\"\nlanding_hosts = [\"item.m.jd.com\"]\norigins = [\"http://127.0.0.1:9\"]\n";
+    let place = Place::new(upstream);
+    let landing = |place: &Place| {
+        let ran = place.run(&["landing", "--url", served, "--mode", "proxy", "--app", "kuaishou", "--os", "ios"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.out
+    };
+    assert!(landing(&place).contains(&format!("200 proxy  {served}")), "{}", landing(&place));
+    let at = ["--platform", "kuaishou", "--surface", "live_cart", "--shop-type", "self_operated"];
+    let visitor = ["--app", "kuaishou", "--os", "ios", "--at", NOW, "--json"];
+    std::fs::write(place.path("policies").join("deal.yaml"), agreement("proxy")).unwrap();
+    let explain = |place: &Place| {
+        let ran = place.run(&[&["explain", "--url", served], &at[..], &visitor[..]].concat());
+        let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        told["sent"]["way"].clone()
+    };
+    assert_eq!(explain(&place), "proxy");
+    place.settings("");
+    assert!(landing(&place).contains(&format!("302 redirect  {served}")), "{}", landing(&place));
+    assert_eq!(explain(&place), "redirect");
+}
+
+#[test]
+fn what_was_never_sent_goes_to_another_origin_whatever_it_is() {
+    let second = Upstream::start();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let other = second.origin();
+    let deal = Deal::mounted(|settings| {
+        settings.origins = vec![origin(&format!("http://{free}")), origin(&other)];
+        settings.retries = 1;
+    });
+    let mut visitor = deal.visitor();
+    for body in ["a=1", "a=2", "a=3", "a=4"] {
+        visitor.send(&(request("POST", MOUNT, "/c", &[("Content-Length", "3")]) + body));
+        assert_eq!(visitor.read(false).text(), format!("POST /c\n{body}"));
+    }
+    assert_eq!(second.seen().len(), 4, "each once");
+    assert_eq!(deal.gateway.metric("hopgate_proxy_retries_total"), 4.0, "the one that is not there came first");
+}
+
+#[test]
+fn a_click_is_no_place_for_passwords_or_news_of_a_page() {
+    let deal = Deal::start(|_| {});
+    for (number, status) in ["304", "401", "407"].into_iter().enumerate() {
+        let got = deal.click(&format!("/status?code={status}"), &[]);
+        assert_eq!((got.status, got.header("www-authenticate"), got.header("proxy-authenticate")), (502, "", ""));
+        assert!(!got.text().contains("own words"), "{}", got.text());
+        assert_eq!(deal.ways()[number], "upstream_failed", "{status}");
+    }
+    assert_eq!(deal.ended("bad_answer"), 3.0);
+    assert_eq!(deal.click("/status?code=404", &[]).status, 404, "the upstream's own page");
+    let got = deal.get("go.example", "/_p/jd/status?code=401", &[]);
+    assert_eq!((got.status, got.header("www-authenticate"), got.header("proxy-authenticate")), (401, "", ""));
+}
+
+#[test]
+fn an_origin_that_fails_is_named_with_the_reason() {
+    let place = Place::new("");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let plain = Upstream::start();
+    let told = |origin: &str, reason: &str| {
+        place.settings(&format!(
+            "[[proxy.upstreams]]\nname = \"shop\"\nlanding_hosts = [\"item.m.jd.com\"]\norigins = [\"{origin}\"]\n\
+             max_failures = 1\nretries = 0\n"
+        ));
+        let served = place.serve(&[]);
+        assert_eq!(served.get("/_p/shop/a").status, 502);
+        eventually("it is told", || served.log().contains("the origin fails"));
+        let log = served.log();
+        let line = log.lines().find(|line| line.contains("the origin fails")).unwrap();
+        let words = ["WARN", "shop", origin, reason];
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    };
+    told(&format!("http://{free}"), "refused");
+    told(&format!("https://{}", plain.address), "TLS: ");
+}
+
+#[test]
 fn an_origin_rests_and_comes_back() {
     let deal = Deal::mounted(|settings| {
         settings.max_failures = 2;
@@ -493,6 +607,14 @@ fn what_may_not_be_asked_is_refused_clearly() {
     assert_eq!(got.status, 508, "an upstream that leads back here");
     assert_eq!(deal.upstream.seen().len(), 2);
     assert!(deal.ended("not_allowed") >= 13.0 && deal.ended("websocket") == 1.0);
+
+    // A click is refused for the same: it is recorded, and the upstream is not asked.
+    let path = deal.link("/product/1.html");
+    let asked = deal.upstream.seen().len();
+    assert_eq!(deal.get(MOUNT, &path, &ws).status, 501);
+    assert_eq!(deal.get(MOUNT, &path, &[("CDN-Loop", "hopgate")]).status, 508);
+    assert_eq!((deal.upstream.seen().len(), deal.ended("websocket")), (asked, 2.0));
+    assert_eq!(deal.ways(), ["upstream_failed"; 2]);
 
     let below = Deal::start(|_| {});
     let mut visitor = below.visitor();

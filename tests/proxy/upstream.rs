@@ -164,6 +164,12 @@ fn answer(state: &State, seen: &Seen, path: &str, stream: &mut TcpStream) -> std
         "/hang-up" => return stream.shutdown(Shutdown::Both).map(|()| false),
         "/nonsense" => return write!(stream, "SSH-2.0-OpenSSH\r\n\r\n").map(|()| false),
         "/error" => whole(stream, "503 Service Unavailable\r\n", "the upstream's own words")?,
+        "/status" => {
+            let code = seen.query("code").unwrap_or_default();
+            let words = if code == "304" { "" } else { "the upstream's own words" };
+            let asks = "WWW-Authenticate: Basic realm=\"shop\"\r\nProxy-Authenticate: Basic realm=\"shop\"\r\n";
+            whole(stream, &format!("{code} Status\r\n{asks}"), words)?;
+        }
         "/broken" => {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{}", "a".repeat(100))?;
             return Ok(false);

@@ -16,6 +16,7 @@ use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
 use crate::control::keys::Role;
 use crate::control::problem::ApiError;
+use crate::control::sent::Roads;
 use crate::domain::click_id::{BadClickId, ClickId};
 use crate::journal::export;
 use crate::journal::read;
@@ -49,7 +50,8 @@ pub(super) async fn decide(
     caller.may_ask(&mut case, &state.words)?;
     let mut explained = explain(&state.policies.current(), &state.words, &case, question.at);
     if let Some(device) = question.device {
-        explained.send_on(device, &state.landings.current(), &state.words);
+        let matrix = state.landings.current();
+        explained.send_on(device, Roads { matrix: &matrix, proxy: &state.proxy, words: &state.words });
     }
     // Who switched something off, and why, is between the platform and ops.
     if matches!(caller.role, Role::Creator | Role::Merchant)
@@ -128,6 +130,7 @@ mod tests {
             publisher: Arc::new(publisher),
             policy_store: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
             landings: Arc::new(Landings::shipped(&words).unwrap()),
+            proxy: Arc::default(),
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),

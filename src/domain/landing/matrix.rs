@@ -105,6 +105,12 @@ pub enum RuleFault {
     /// It would stand in for a shop without an agreement that asks for it.
     #[error("gives `proxy` where the agreement does not ask for it: write modes = [\"proxy\"]")]
     Proxy,
+    /// It would give other systems than Android what only Android knows.
+    #[error("gives `intent`, which only Android follows: write os = [\"android\"], or apps = [\"chromium\"]")]
+    Intent,
+    /// It names a browser that is on Android only, and another system.
+    #[error("names `chromium`, which is a browser on Android, with another system: write os = [\"android\"]")]
+    Chromium,
     /// Its way is no rule's to give.
     #[error("gives `{0}`, which no rule can: it is what became of another way")]
     Way(Way),
@@ -114,6 +120,15 @@ pub enum RuleFault {
 fn spoken(rule: &Rule) -> impl Iterator<Item = LandingMode> + '_ {
     let any = rule.modes.is_empty();
     LandingMode::ALL.iter().copied().filter(move |mode| *mode != LandingMode::Web && (any || rule.modes.contains(mode)))
+}
+
+/// Whether a rule speaks of browsers of Chrome's family alone.
+fn is_chromium(rule: &Rule) -> bool {
+    !rule.hosts.is_empty() && rule.hosts.iter().all(|host| *host == Host::CHROMIUM)
+}
+
+fn is_for_android(rule: &Rule) -> bool {
+    !rule.systems.is_empty() && rule.systems.iter().all(|os| *os == Os::Android)
 }
 
 /// The compiled rules.
@@ -144,6 +159,10 @@ impl Matrix {
                 () if rule.modes.contains(&LandingMode::Web) => Some(RuleFault::Web),
                 () if proxies => Some(RuleFault::Proxy),
                 () if !WAYS.contains(&rule.way) => Some(RuleFault::Way(rule.way)),
+                () if is_chromium(rule) && rule.systems.iter().any(|os| *os != Os::Android) => {
+                    Some(RuleFault::Chromium)
+                }
+                () if rule.way == Way::Intent && !is_chromium(rule) && !is_for_android(rule) => Some(RuleFault::Intent),
                 () => None,
             };
             if let Some(fault) = fault {
@@ -269,8 +288,8 @@ mod tests {
     fn a_way_falls_back_to_what_the_marketplace_has() {
         let mut app = app();
         let of = |way, app: &App| {
-            let matrix = Matrix::compile(&[rule(&[], &[], &[], way)], 3, |_| Some(app)).unwrap();
-            matrix.way(LandingMode::App, host("browser"), Os::Ios, JD)
+            let matrix = Matrix::compile(&[rule(&[], &[], &[Os::Android], way)], 3, |_| Some(app)).unwrap();
+            matrix.way(LandingMode::App, host("browser"), Os::Android, JD)
         };
         assert_eq!(of(Way::UniversalLink, &app), Way::Scheme);
         assert_eq!(of(Way::Intent, &app), Way::Scheme);
@@ -303,6 +322,27 @@ mod tests {
             (6, RuleFault::Hidden),
         ];
         assert_eq!(faults, expected);
+    }
+
+    #[test]
+    fn what_is_androids_alone_is_given_to_no_other_system() {
+        let app = |hosts: &[&str], systems: &[Os], way| rule(&[LandingMode::App], hosts, systems, way);
+        let rules = [
+            app(&["chromium"], &[Os::Android], Way::Intent),
+            app(&["browser"], &[Os::Ios], Way::Intent),
+            app(&["browser"], &[Os::Android, Os::Harmony], Way::Intent),
+            app(&["qq"], &[Os::Desktop], Way::Intent),
+            app(&["weibo"], &[], Way::Intent),
+            app(&["chromium"], &[Os::Ios], Way::Scheme),
+            app(&["chromium"], &[Os::Android, Os::Desktop], Way::Scheme),
+            app(&["browser"], &[Os::Android], Way::Intent),
+        ];
+        let faults = Matrix::compile(&rules, 12, |_| None).unwrap_err();
+        let intent = [1, 2, 3, 4].map(|number| (number, RuleFault::Intent));
+        let chromium = [5, 6].map(|number| (number, RuleFault::Chromium));
+        assert_eq!(faults, [intent.as_slice(), &chromium].concat());
+        let rules = [app(&["chromium"], &[], Way::Intent), app(&["browser"], &[Os::Android], Way::Intent)];
+        assert!(Matrix::compile(&rules, 12, |_| None).is_ok());
     }
 
     #[test]

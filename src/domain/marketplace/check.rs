@@ -70,6 +70,7 @@ pub(super) fn check(tables: &[Marketplace]) -> Vec<TableFault> {
             web_prefix("home", home, &table.domains, &mut faults);
         }
         short_links(table, &mut faults);
+        forwards(table, &mut faults);
         app(&table.app, &table.domains, &mut faults);
     }
     found
@@ -283,6 +284,23 @@ fn short_links(table: &Marketplace, faults: &mut Faults<'_>) {
         }
         if table.short_links[..n].iter().any(|known| known.host == *host && known.path == *path && !path.is_empty()) {
             faults.add(format!("short_links[{n}]"), "is there twice: keep one");
+        }
+    }
+}
+
+fn forwards(table: &Marketplace, faults: &mut Faults<'_>) {
+    for (n, entry) in table.forwards.iter().enumerate().filter(|(_, entry)| !entry.is_empty()) {
+        let field = format!("forwards[{n}]");
+        let (host, path) = entry.split_at(entry.find('/').unwrap_or(entry.len()));
+        if !in_domains(host, &table.domains) || !host.split('.').all(is_label) {
+            let problem = "is not a host below one of the marketplace's own `domains`, or one and how its path begins";
+            faults.add(field, format!("`{entry}` {problem}: write it as in `go.example.com/t`, in lower case"));
+        } else if !path.is_empty() && (path == "/" || !is_plain(path) || path.contains(['?', '#', '%', ';'])) {
+            let problem =
+                "does not say how a path begins: leave out query, % and ;, or name the host alone for all of it";
+            faults.add(field, format!("`{entry}` {problem}"));
+        } else if table.forwards[..n].contains(entry) {
+            faults.add(field, format!("`{entry}` is there twice: keep one"));
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Which hosts are trusted as landing targets. Never looks at a path, and never resolves a name.
+//! Which hosts are trusted as landing targets, and which pages on them lead wherever a parameter says. Never resolves a
+//! name.
 //!
 //! A host belongs to a domain when it is that domain or ends in a dot and that domain: labels are compared from the
 //! right, so `item.taobao.com.evil.test` and `eviltaobao.com` belong to nobody. Being trusted does not make a host
 //! identifiable; [`super::shape`] does that.
 
 use super::markets::Marketplaces;
+use crate::domain::macros::nibble;
 use crate::domain::vocabulary::MarketplaceId;
 
 /// Labels that mark a login page or a forwarder inside a trusted domain (`login.m.taobao.com`, `passport.jd.com`). Such
@@ -57,6 +59,59 @@ impl Marketplaces {
             Standing::Forwards | Standing::Foreign => None,
         }
     }
+}
+
+impl Marketplaces {
+    /// Whether a page of a marketplace is one of those its file lists as forwarders: by its host, or by its path as a
+    /// server may read it.
+    pub(super) fn forwards(&self, marketplace: MarketplaceId, host: &str, rest: &str) -> bool {
+        self.of(marketplace).is_some_and(|table| {
+            table.forwards.iter().any(|entry| match entry.strip_prefix(host) {
+                Some("") => true,
+                Some(start) if start.starts_with('/') => begins(rest, start),
+                _ => false,
+            })
+        })
+    }
+}
+
+/// Whether a path, read as loosely as any server may, begins as a plain one does: escapes decoded, `.`, `..`, empty parts
+/// and what stands behind a `;` left out, capital letters no matter.
+fn begins(rest: &str, start: &str) -> bool {
+    let path = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
+    let mut plain = Vec::with_capacity(path.len());
+    let mut left = path.as_bytes();
+    while let [first, after @ ..] = left {
+        let escape = match after {
+            [high, low, behind @ ..] if *first == b'%' => nibble(*high).zip(nibble(*low)).map(|two| (two, behind)),
+            _ => None,
+        };
+        let byte = match escape {
+            Some(((high, low), behind)) => {
+                left = behind;
+                high << 4 | low
+            }
+            None => {
+                left = after;
+                *first
+            }
+        };
+        plain.push(byte);
+    }
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in plain.split(|byte| matches!(byte, b'/' | b'\\')) {
+        match part.split(|byte| *byte == b';').next().unwrap_or_default() {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let read = parts.iter().fold(Vec::new(), |mut read, part| {
+        read.push(b'/');
+        read.extend_from_slice(part);
+        read
+    });
+    read.get(..start.len()).is_some_and(|front| front.eq_ignore_ascii_case(start.as_bytes()))
 }
 
 pub(super) fn is_forwarding(label: &str) -> bool {
@@ -126,5 +181,40 @@ mod tests {
             assert!(matches!(shipped().markets().standing(host), Standing::Forwards), "{host}");
             assert_eq!(host_is_allowed(host), None, "{host}");
         }
+    }
+
+    #[test]
+    fn forwarders_are_known_however_their_path_is_written() {
+        let markets = shipped().markets();
+        let forwards = |host: &str, rest: &str| markets.forwards(host_is_allowed(host).unwrap(), host, rest);
+        for rest in ["", "/", "/t?smburl=x", "/other"] {
+            assert!(forwards("ace.tb.cn", rest), "a whole host: {rest}");
+        }
+        for rest in [
+            "/t_js?tu=x",
+            "/t_js",
+            "/t_js#x",
+            "/T_JS",
+            "/t%5fjs",
+            "/t%5Fj%73?tu=x",
+            "//t_js",
+            "/./t_js",
+            "/a/../t_js",
+            "/%2e/t_js",
+            "/a/%2E%2e/t_js",
+            "/;x/t_js",
+            "/%2Ft_js",
+            "/%5ct_js",
+            "/t_js;x=1",
+            "/t_js/x",
+            "/t_js2",
+        ] {
+            assert!(forwards("s.click.taobao.com", rest), "{rest}");
+        }
+        for rest in ["", "/", "/t?e=m", "/t", "/aBcDeF1", "/x/t_js", "/t?x=/t_js", "/t#/t_js", "/t_", "/%", "/t%5"] {
+            assert!(!forwards("s.click.taobao.com", rest), "{rest}");
+        }
+        assert!(!forwards("m.tb.cn", "/t_js") && !forwards("item.taobao.com", "/"));
+        assert!(!forwards("www.ace.tb.cn", "/"), "another host");
     }
 }

@@ -65,8 +65,7 @@ impl Destination {
 
     /// Builds a destination from a text this module put together, once every parser at hand agrees on it.
     fn prove(text: String, host: &str, markets: &Marketplaces) -> Result<Destination, UrlFault> {
-        let seen_by_all =
-            check_stored(&text, markets).is_ok() && browser_sees(&text, host) && rfc_3986_sees(&text, host);
+        let seen_by_all = check_form(&text, markets).is_ok() && browser_sees(&text, host) && rfc_3986_sees(&text, host);
         if seen_by_all { Ok(Destination(text.into())) } else { Err(UrlFault::ParsersDisagree) }
     }
 }
@@ -79,6 +78,19 @@ fn split_host(text: &str) -> Option<(&str, &str)> {
 }
 
 fn check_stored(text: &str, markets: &Marketplaces) -> Result<MarketplaceId, UrlFault> {
+    let marketplace = check_form(text, markets)?;
+    let (host, rest) = split_host(text).ok_or(UrlFault::NotNormalised)?;
+    leads_nowhere_else(marketplace, host, rest, markets)?;
+    Ok(marketplace)
+}
+
+/// No click may land on a page that leads wherever a parameter says.
+fn leads_nowhere_else(id: MarketplaceId, host: &str, rest: &str, markets: &Marketplaces) -> Result<(), UrlFault> {
+    if markets.forwards(id, host, rest) { Err(UrlFault::naming(UrlFault::HostForwards, host)) } else { Ok(()) }
+}
+
+/// Form and host of a stored address.
+fn check_form(text: &str, markets: &Marketplaces) -> Result<MarketplaceId, UrlFault> {
     if text.len() > LONGEST {
         return Err(UrlFault::TooLong);
     }
@@ -203,6 +215,18 @@ impl Marketplaces {
     /// assert_eq!(markets.recognise("https://item.jd.com@evil.test/1.html").unwrap_err().code(), "userinfo");
     /// ```
     pub fn recognise(&self, text: &str) -> Result<Landing, UrlFault> {
+        let landing = self.recognise_step(text)?;
+        let (host, rest) = split_host(landing.destination.as_str()).ok_or(UrlFault::NotNormalised)?;
+        leads_nowhere_else(landing.marketplace, host, rest, self)?;
+        Ok(landing)
+    }
+
+    /// The same for a page that a short link leads over: a marketplace's own forwarders ([`table::Marketplace::forwards`])
+    /// are taken too, as they are asked where they lead, and no click ever lands there.
+    ///
+    /// # Errors
+    /// As for [`Marketplaces::recognise`].
+    pub fn recognise_step(&self, text: &str) -> Result<Landing, UrlFault> {
         let address = pasted::read(text, self)?;
         let host = address.host().to_owned();
         let table = self.of(address.marketplace).ok_or_else(|| UrlFault::naming(UrlFault::HostNotAllowed, &host))?;
@@ -224,6 +248,7 @@ impl Marketplaces {
     /// [`UrlFault`], as for any pasted URL.
     pub fn shape_of(&self, text: &str) -> Result<(MarketplaceId, Option<usize>), UrlFault> {
         let address = pasted::read(text, self)?;
+        leads_nowhere_else(address.marketplace, address.host(), address.rest(), self)?;
         let table = self.of(address.marketplace);
         let fit = table.and_then(|table| shape::first_fit(table, address.host(), address.rest()));
         Ok((address.marketplace, fit.map(|(place, _)| place)))

@@ -39,6 +39,8 @@ pub struct Marketplace {
     pub home: Option<Box<str>>,
     /// Pages that only lead on to others.
     pub short_links: Vec<ShortLinks>,
+    /// Pages that lead wherever a parameter says: a host, or a host and how the path begins. No click may land there.
+    pub forwards: Vec<Box<str>>,
     /// How it is opened otherwise than by a plain redirect.
     pub app: App,
 }

@@ -94,7 +94,6 @@ const SHAPES: &[(&str, MarketplaceId, LinkKind, &str, &str)] = {
         ("https://s.click.taobao.com/t?e=m%3D2%26s%3Dabc", T, Alliance, "", ""),
         ("https://s.click.taobao.com/aBcDeF1", T, Alliance, "", ""),
         ("https://s.click.taobao.com/aBcDeF1?af=3", T, Alliance, "", ""),
-        ("https://s.click.taobao.com/t_js?tu=https%3A%2F%2Fevil.test", T, Unknown, "", ""),
         ("https://uland.taobao.com/coupon/edetail?e=abc%2B&pid=mm_1_2_3&af=1", T, Alliance, "", ""),
         (
             "https://uland.taobao.com/coupon/edetail?activityId=a&itemId=610947572360&pid=mm_1_2_3&dx=1&src=x",
@@ -326,6 +325,9 @@ fn stored_addresses_are_checked_again() {
         ("https://evil.test/", "host_not_allowed"),
         ("https://", "host_not_allowed"),
         ("https://passport.jd.com/", "host_forwards"),
+        ("https://linkst.m.jd.com/ul/ul.action?x=1", "host_forwards"),
+        ("https://ace.tb.cn/t?smburl=https%3A%2F%2Fevil.test", "host_forwards"),
+        ("https://s.click.taobao.com/t%5Fjs?tu=https%3A%2F%2Fevil.test", "host_forwards"),
     ] {
         assert_eq!(Destination::from_stored(text, shipped().markets()).unwrap_err().code(), expected, "{text:?}");
     }

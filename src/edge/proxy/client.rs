@@ -166,7 +166,7 @@ impl Lease {
         match why {
             Cut::Broken(_) | Cut::Silent => {
                 tracing::debug!(upstream = upstream.settings.name, %why, "an answer was cut off");
-                upstream.health.failed(self.origin);
+                upstream.health.failed(self.origin, why);
             }
             Cut::TooLarge => {
                 tracing::warn!(
@@ -183,12 +183,14 @@ impl Lease {
 /// What one attempt came to.
 enum Attempt {
     Answered(Response<Incoming>, SendRequest<Outgoing>),
-    /// Nothing was sent.
-    NotConnected,
+    /// Nothing was sent: the body is whole, and the reason.
+    NotConnected(Outgoing, io::Error),
     /// Sent perhaps, and nothing came back.
     NoAnswer {
         /// The connection had served before.
         reused: bool,
+        /// The reason.
+        error: hyper::Error,
     },
 }
 
@@ -232,7 +234,7 @@ impl Pool {
                     break Err(Failure::BadUpload);
                 }
                 Err(_) => {
-                    upstream.health.failed(asked.get());
+                    upstream.health.failed(asked.get(), &format_args!("time-out: no answer within {head_timeout:?}"));
                     break Err(Failure::Timeout);
                 }
             }
@@ -253,18 +255,18 @@ impl Pool {
     ) -> Result<(Response<Incoming>, SendRequest<Outgoing>), Failure> {
         let upstream = &self.upstream;
         let safe = matches!(question.method, Method::GET | Method::HEAD);
-        let mut left = if safe { upstream.settings.retries } else { 0 };
+        let mut left = upstream.settings.retries;
         let mut tried = Vec::new();
         asked.set(upstream.health.pick(&tried));
         // What may not be sent twice goes out on a connection of its own.
         let mut fresh = !safe;
         let mut body = Some(body);
         loop {
-            let body = body.take().unwrap_or(Outgoing::Empty);
-            let failure = match self.attempt(asked.get(), question, body, fresh).await {
+            let sent = body.take().unwrap_or(Outgoing::Empty);
+            let failure = match self.attempt(asked.get(), question, sent, fresh).await {
                 Attempt::Answered(response, sender) => return Ok((response, sender)),
                 // It closed what it had kept open: that says nothing against it, and costs no attempt.
-                Attempt::NoAnswer { reused: true } if safe => {
+                Attempt::NoAnswer { reused: true, .. } if safe => {
                     upstream.figures.retried();
                     fresh = true;
                     continue;
@@ -275,11 +277,18 @@ impl Pool {
                 Attempt::NoAnswer { .. } if progress.is_some_and(|progress| progress.broken.get()) => {
                     return Err(Failure::BadUpload);
                 }
-                Attempt::NotConnected => Failure::Connect,
-                Attempt::NoAnswer { .. } => Failure::NoAnswer,
+                Attempt::NotConnected(whole, error) => {
+                    upstream.health.failed(asked.get(), &error);
+                    body = Some(whole);
+                    Failure::Connect
+                }
+                Attempt::NoAnswer { error, .. } => {
+                    upstream.health.failed(asked.get(), &format_args!("no answer: {error}"));
+                    Failure::NoAnswer
+                }
             };
-            upstream.health.failed(asked.get());
-            if left == 0 {
+            // What has not been sent at all may go to another origin, whatever it is.
+            if left == 0 || !(safe || failure == Failure::Connect) {
                 return Err(failure);
             }
             left -= 1;
@@ -303,7 +312,7 @@ impl Pool {
                 Err(error) => {
                     let shown = self.upstream.health.origins().get(origin).map_or("", |state| &state.origin.shown);
                     tracing::debug!(upstream = self.upstream.settings.name, origin = shown, %error, "no connection");
-                    return Attempt::NotConnected;
+                    return Attempt::NotConnected(body, error);
                 }
             },
         };
@@ -318,7 +327,7 @@ impl Pool {
             Ok(response) => Attempt::Answered(response, sender),
             Err(error) => {
                 tracing::debug!(upstream = self.upstream.settings.name, %error, reused, "no answer");
-                Attempt::NoAnswer { reused }
+                Attempt::NoAnswer { reused, error }
             }
         }
     }
@@ -349,13 +358,19 @@ impl Pool {
             match upstream.names.get(origin) {
                 Some(Some(name)) => {
                     let name: ServerName<'static> = name.clone();
-                    let stream = upstream.tls.connect(name, stream).await?;
+                    let stream = upstream.tls.connect(name, stream).await.map_err(|error| {
+                        let reason = format!("TLS: {error}");
+                        io::Error::new(error.kind(), reason)
+                    })?;
                     handshake(stream, &upstream.figures).await
                 }
                 _ => handshake(stream, &upstream.figures).await,
             }
         };
-        timeout(upstream.settings.connect_timeout, all).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let within = upstream.settings.connect_timeout;
+        timeout(within, all).await.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("time-out: no connection within {within:?}")))
+        })
     }
 }
 

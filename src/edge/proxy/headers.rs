@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, FORWARDED, HOST, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
-    REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -29,7 +29,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 ];
 
 /// What a visitor sends and an upstream does not get.
-const NOT_UPSTREAM: [HeaderName; 12] = [
+const NOT_UPSTREAM: [HeaderName; 23] = [
     AUTHORIZATION,
     PROXY_AUTHORIZATION,
     EXPECT,
@@ -41,7 +41,19 @@ const NOT_UPSTREAM: [HeaderName; 12] = [
     COOKIE,
     VIA,
     HOP_ID,
+    // Some programs take an address, a path or a method from these before they look at the real one.
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("fastly-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
     // Read as a proxy's address by some programs.
     HeaderName::from_static("proxy"),
     HeaderName::from_static("http2-settings"),
@@ -52,7 +64,7 @@ const PARTIAL: [HeaderName; 6] = [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF
 
 /// What an upstream sends and a visitor does not get: rules for a whole host, which is ours; redirects by other means than
 /// `Location`; our own.
-const NOT_TO_VISITORS: [HeaderName; 12] = [
+const NOT_TO_VISITORS: [HeaderName; 13] = [
     HeaderName::from_static("service-worker-allowed"),
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("alt-svc"),
@@ -61,6 +73,8 @@ const NOT_TO_VISITORS: [HeaderName; 12] = [
     HeaderName::from_static("public-key-pins-report-only"),
     HeaderName::from_static("nel"),
     HeaderName::from_static("report-to"),
+    // A password typed at our host is not the upstream's to ask for: `Authorization` never reaches it.
+    WWW_AUTHENTICATE,
     REFRESH,
     CONTENT_LOCATION,
     HOP_ID,
@@ -69,6 +83,9 @@ const NOT_TO_VISITORS: [HeaderName; 12] = [
 
 /// Names of cookies that are ours: never sent upstream, never set from there.
 const OURS: [&str; 3] = ["hopgate", "__Host-hopgate", "__Secure-hopgate"];
+
+/// What begins the names of cookies whose `Path` must be `/`. A `__Secure-` one may have any.
+const HOST_ONLY: &[u8] = b"__Host-";
 
 /// What we say about the visitor.
 pub struct Visitor<'a> {
@@ -113,6 +130,9 @@ pub fn to_upstream(from: &HeaderMap, visitor: &Visitor<'_>, place: Place<'_>, pa
         let dropped = is_hop_by_hop(name, &named)
             || NOT_UPSTREAM.contains(name)
             || name.as_str().starts_with("x-forwarded-")
+            || name.as_str().starts_with("x-original-forwarded-")
+            // CGI and its heirs read `X_Real_IP` as `X-Real-IP`.
+            || name.as_str().contains('_')
             || (page.is_some() && PARTIAL.contains(name));
         if !dropped {
             to.append(name.clone(), value.clone());
@@ -156,13 +176,26 @@ fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| name.get(..ours.len()).is_some_and(|start| start.eq_ignore_ascii_case(ours)))
 }
 
+/// Why a cookie, `name=value`, is passed on in neither direction. One without a name is sent back as its value alone, which
+/// may read like one of ours; what stands in quotes is read in two ways.
+fn unfit(pair: &[u8]) -> Option<&'static str> {
+    let Some(end) = pair.iter().position(|byte| *byte == b'=') else { return Some("it has no name") };
+    let name = pair[..end].trim_ascii();
+    if name.is_empty() {
+        return Some("it has no name");
+    }
+    if name.contains(&b'"') {
+        return Some("its name is quoted");
+    }
+    is_ours(&String::from_utf8_lossy(name)).then_some("its name is the gateway's")
+}
+
 /// The visitor's cookies but ours, in one header: HTTP/2 splits them.
 fn cookies(from: &HeaderMap) -> Option<HeaderValue> {
     let mut kept = Vec::new();
     for value in from.get_all(COOKIE) {
         for pair in value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            if pair.is_empty() || is_ours(&String::from_utf8_lossy(name.trim_ascii())) {
+            if unfit(pair).is_some() {
                 continue;
             }
             if !kept.is_empty() {
@@ -202,8 +235,19 @@ pub fn to_visitor(from: &HeaderMap, place: Place<'_>) -> HeaderMap {
 }
 
 fn cookie_to_visitor(value: &HeaderValue, place: Place<'_>) -> Option<HeaderValue> {
-    let name = value.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
-    if is_ours(&String::from_utf8_lossy(name.trim_ascii())) {
+    let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let host_only = || {
+        let name = pair.trim_ascii_start().get(..HOST_ONLY.len());
+        name.is_some_and(|start| start.eq_ignore_ascii_case(HOST_ONLY)).then_some(
+            "browsers take a `__Host-` cookie for a whole host only, and it may be only the upstream's below its prefix: \
+             give the upstream a `mount`",
+        )
+    };
+    let dropped = unfit(pair).or_else(|| if place.is_mount() { None } else { host_only() });
+    if let Some(reason) = dropped {
+        let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(0);
+        let name: String = String::from_utf8_lossy(&pair[..end]).chars().take(64).collect();
+        tracing::debug!(cookie = name, reason, "an upstream's cookie is not passed on");
         return None;
     }
     HeaderValue::from_bytes(&set_cookie(value.as_bytes(), place)).ok()
@@ -246,6 +290,20 @@ mod tests {
         ("X-Forwarded-Host", "evil.test"),
         ("X-Forwarded-Port", "1"),
         ("X-Real-IP", "6.6.6.6"),
+        ("X-Client-IP", "6.6.6.6"),
+        ("Client-IP", "6.6.6.6"),
+        ("True-Client-IP", "6.6.6.6"),
+        ("CF-Connecting-IP", "6.6.6.6"),
+        ("Fastly-Client-IP", "6.6.6.6"),
+        ("X-Cluster-Client-IP", "6.6.6.6"),
+        ("X-Original-Forwarded-For", "6.6.6.6"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("X-HTTP-Method", "DELETE"),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-Method-Override", "DELETE"),
+        ("X_Real_IP", "6.6.6.6"),
+        ("X_Anything", "1"),
         ("Via", "1.1 cdn"),
         ("Proxy", "http://evil.test"),
         ("Hop-Id", "forged"),
@@ -257,6 +315,7 @@ mod tests {
         ("Range", "bytes=0-1"),
         ("Cookie", "a=1; hopgate_session=2"),
         ("Cookie", " b=3;;__host-HOPGATE=4 "),
+        ("Cookie", "=hopgate_session=5; hopgate; = ; \"hopgate_x\"=6; \"q\"=7"),
     ];
 
     #[test]
@@ -320,10 +379,37 @@ mod tests {
             ("ETag", "\"a\""),
             ("Set-Cookie", "a=1; Domain=jd.com; Secure"),
             ("Set-Cookie", "hopgate=1"),
+            ("Set-Cookie", "=hopgate_session=1"),
+            ("Set-Cookie", "hopgate_session; Path=/"),
+            ("Set-Cookie", "\"hopgate_session\"=1"),
+            ("WWW-Authenticate", "Basic realm=\"go.example\""),
+            ("Proxy-Authenticate", "Basic"),
         ]);
         assert_eq!(
             shown(&to_visitor(&from, Place::Mount("in.example"))),
             ["content-type: text/html", "etag: \"a\"", "set-cookie: a=1; Secure"]
+        );
+    }
+
+    #[test]
+    fn cookies_for_a_whole_host_are_not_passed_below_a_prefix() {
+        let from = map(&[
+            ("Set-Cookie", "__Host-sid=1; Path=/; Secure"),
+            ("Set-Cookie", "__host-b=2; Path=/; Secure"),
+            ("Set-Cookie", "__Secure-c=3; Path=/; Secure"),
+        ]);
+        assert_eq!(
+            shown(&to_visitor(&from, Place::Mount("in.example"))),
+            [
+                "set-cookie: __Host-sid=1; Path=/; Secure",
+                "set-cookie: __Secure-c=3; Path=/; Secure",
+                "set-cookie: __host-b=2; Path=/; Secure",
+            ]
+        );
+        assert_eq!(
+            shown(&to_visitor(&from, Place::Prefix("jd"))),
+            ["set-cookie: __Secure-c=3; Secure; Path=/_p/jd/"],
+            "with another path browsers would not take them"
         );
     }
 }

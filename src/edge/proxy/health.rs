@@ -67,6 +67,8 @@ impl OriginState {
 
 /// The origins of one upstream.
 pub struct Health {
+    /// The upstream's name, for the log.
+    upstream: String,
     origins: Vec<OriginState>,
     next: AtomicUsize,
     begun: Instant,
@@ -78,6 +80,7 @@ impl Health {
     /// All well.
     pub fn new(settings: &UpstreamSettings) -> Self {
         Health {
+            upstream: settings.name.clone(),
             origins: settings.origins.iter().cloned().map(OriginState::new).collect(),
             next: AtomicUsize::new(0),
             begun: Instant::now(),
@@ -129,8 +132,8 @@ impl Health {
         }
     }
 
-    /// It did not.
-    pub fn failed(&self, number: usize) {
+    /// It did not, for this reason.
+    pub fn failed(&self, number: usize, reason: &dyn std::fmt::Display) {
         let Some(state) = self.origins.get(number) else { return };
         let failures = state.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures < self.max_failures || state.until.load(Ordering::Relaxed) > self.now() {
@@ -140,7 +143,8 @@ impl Health {
         let rest = self.rest.saturating_mul(1 << rests).min(LONGEST_REST.max(self.rest));
         let until = self.now() + u64::try_from(rest.as_millis()).unwrap_or(u64::MAX / 2);
         state.until.store(until, Ordering::Relaxed);
-        tracing::warn!(origin = state.origin.shown, failures, ?rest, "the origin fails: it rests");
+        let (upstream, origin) = (&self.upstream, &state.origin.shown);
+        tracing::warn!(upstream, origin, %reason, failures, ?rest, "the origin fails: it rests");
     }
 }
 
@@ -156,6 +160,7 @@ mod tests {
             port: number as u16,
         };
         Health {
+            upstream: "jd".into(),
             origins: (0..origins).map(origin).map(OriginState::new).collect(),
             next: AtomicUsize::new(0),
             begun: Instant::now(),
@@ -170,15 +175,15 @@ mod tests {
         let picks: Vec<usize> = (0..6).map(|_| health.pick(&[])).collect();
         assert_eq!(picks, [0, 1, 2, 0, 1, 2]);
         assert_eq!([health.pick(&[0]), health.pick(&[0, 1])], [1, 2], "another than those tried");
-        health.failed(1);
+        health.failed(1, &"refused");
         assert!(health.is_up(1), "once is not often");
-        health.failed(1);
+        health.failed(1, &"refused");
         assert!(!health.is_up(1));
         assert!((0..9).all(|_| health.pick(&[]) != 1));
         health.answered(1);
         assert!(health.is_up(1));
         for number in [2, 2, 0, 0, 1, 1] {
-            health.failed(number);
+            health.failed(number, &"refused");
             std::thread::sleep(Duration::from_millis(2));
         }
         assert_eq!(health.pick(&[]), 2, "all rest: the one whose rest ends first");
@@ -190,13 +195,13 @@ mod tests {
     fn rests_grow_and_end() {
         let health = health(1, Duration::from_millis(20));
         let rest = |health: &Health| health.origins[0].until.load(Ordering::Relaxed).saturating_sub(health.now());
-        health.failed(0);
-        health.failed(0);
+        health.failed(0, &"refused");
+        health.failed(0, &"refused");
         assert!((1..=20).contains(&rest(&health)), "{}", rest(&health));
         while !health.is_up(0) {
             std::thread::yield_now();
         }
-        health.failed(0);
+        health.failed(0, &"refused");
         assert!((21..=40).contains(&rest(&health)), "{}", rest(&health));
         health.answered(0);
         assert!(health.is_up(0));

@@ -254,6 +254,28 @@ impl Drop for Unsettled {
     }
 }
 
+/// How a request is refused that no upstream is asked, whether it is a click or not.
+fn never_asked(headers: &HeaderMap) -> Option<(StatusCode, ProxyResult, &'static str)> {
+    if headers::asks_for_websocket(headers) {
+        let words =
+            "WebSocket is not passed through this gateway: use plain requests, or connect to the shop directly.\n";
+        return Some((StatusCode::NOT_IMPLEMENTED, ProxyResult::WebSocket, words));
+    }
+    let words = "This request has come through here before.\n";
+    headers::came_round(headers).then_some((StatusCode::LOOP_DETECTED, ProxyResult::NotAllowed, words))
+}
+
+/// Why an answer is none to a click, whose visitor is to see a page: a server error, a page nobody here has kept, and a
+/// question for a password that would not be passed on.
+fn no_page(status: StatusCode) -> Option<Failure> {
+    match status {
+        StatusCode::NOT_MODIFIED | StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Some(Failure::BadAnswer)
+        }
+        status => status.is_server_error().then_some(Failure::ServerError),
+    }
+}
+
 /// Answers a click with the page itself.
 pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Response<Body> {
     let Proxied { upstream: number, landing, deferred } = proxied;
@@ -277,6 +299,11 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
         }
         None => Place::Prefix(&settings.name),
     };
+    if let Some((status, result, words)) = never_asked(&visit.parts.headers) {
+        figures.ended(result);
+        unsettled.settle(Way::UpstreamFailed).await;
+        return page::plain(status, words);
+    }
     let question = Question {
         method: visit.parts.method.clone(),
         target,
@@ -284,16 +311,18 @@ pub async fn page(visit: Visit, proxied: Proxied, hop_id: Option<Vec<u8>>) -> Re
     };
     let asked = ask(&pool, question, Outgoing::Empty, None, place, &visit).await;
     let failure = match asked {
-        Ok(passable) if passable.response.status().is_server_error() => Failure::ServerError,
-        Ok(passable) => {
-            let mut answer = passed_on(passable, place, visit.line.clone());
-            let headers = answer.headers_mut();
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            if let Some(Ok(id)) = id.map(HeaderValue::from_bytes) {
-                headers.insert(HOP_ID, id);
+        Ok(passable) => match no_page(passable.response.status()) {
+            Some(failure) => failure,
+            None => {
+                let mut answer = passed_on(passable, place, visit.line.clone());
+                let headers = answer.headers_mut();
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                if let Some(Ok(id)) = id.map(HeaderValue::from_bytes) {
+                    headers.insert(HOP_ID, id);
+                }
+                return if unsettled.settle(Way::Proxy).await { answer } else { page::busy(&visit.parts.headers) };
             }
-            return if unsettled.settle(Way::Proxy).await { answer } else { page::busy(&visit.parts.headers) };
-        }
+        },
         Err(Unasked::Failed(failure)) => failure,
         // Nobody reads it.
         Err(Unasked::VisitorLeft) => return told(StatusCode::BAD_GATEWAY, Failure::NoAnswer),
@@ -316,10 +345,8 @@ pub async fn pass(visit: Visit, body: Option<Incoming>, passing: Passing) -> Res
         figures.ended(result);
         page::plain(status, words)
     };
-    if headers::asks_for_websocket(headers) {
-        let words =
-            "WebSocket is not passed through this gateway: use plain requests, or connect to the shop directly.\n";
-        return refuse(StatusCode::NOT_IMPLEMENTED, ProxyResult::WebSocket, words);
+    if let Some((status, result, words)) = never_asked(headers) {
+        return refuse(status, result, words);
     }
     let method = visit.parts.method.clone();
     let posts = method == Method::POST;
@@ -330,13 +357,6 @@ pub async fn pass(visit: Visit, body: Option<Incoming>, passing: Passing) -> Res
     let path = visit.parts.uri.path().get(passing.from..).unwrap_or_default();
     if !settings.may_ask(path) {
         return refuse(StatusCode::NOT_FOUND, ProxyResult::NotAllowed, "This path is not passed through.\n");
-    }
-    if headers::came_round(headers) {
-        return refuse(
-            StatusCode::LOOP_DETECTED,
-            ProxyResult::NotAllowed,
-            "This request has come through here before.\n",
-        );
     }
     let target = match visit.parts.uri.query() {
         Some(query) => format!("{path}?{query}").parse(),
