@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::hop::MOST_MACROS;
+use super::percent::{encode_byte, nibble, unreserved};
 use super::vocabulary::{PlatformId, closed_list};
 
 closed_list! {
@@ -154,7 +155,7 @@ impl MacroTable {
             out.push_str(field.as_str());
             out.push('=');
             let (whole, _) = shown(value);
-            value.iter().take(whole).for_each(|byte| encode(*byte, out));
+            value.iter().take(whole).for_each(|byte| encode_byte(*byte, out));
             if whole < value.len() {
                 out.push('*');
             }
@@ -200,27 +201,6 @@ fn shown(value: &[u8]) -> (usize, usize) {
         fits
     });
     (fits.count(), long + 1)
-}
-
-pub(super) fn unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// A byte as RFC 3986 writes it: itself when unreserved, else `%` and two capital hex digits.
-pub(super) fn encode(byte: u8, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if unreserved(byte) {
-        out.push(char::from(byte));
-    } else {
-        out.push('%');
-        out.push(char::from(HEX[usize::from(byte >> 4)]));
-        out.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-}
-
-/// The value of a hex digit.
-pub(super) fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// A query value decoded once; what is no escape stands for itself.

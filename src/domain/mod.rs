@@ -13,6 +13,7 @@ pub mod link;
 pub mod macros;
 pub mod marketplace;
 pub mod networks;
+pub mod percent;
 pub mod policy;
 pub mod sign;
 pub mod span;

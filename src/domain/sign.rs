@@ -29,7 +29,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
 use super::link::Placement;
-use super::macros::{encode, nibble};
+use super::percent::{encode, nibble};
 use super::time::Timestamp;
 use super::vocabulary::{PlatformId, Surface, Vocabulary, closed_list};
 
@@ -394,9 +394,9 @@ fn canonical_query(pairs: &[(String, String)]) -> String {
         if !text.is_empty() {
             text.push('&');
         }
-        name.bytes().for_each(|byte| encode(byte, &mut text));
+        encode(name, &mut text);
         text.push('=');
-        value.bytes().for_each(|byte| encode(byte, &mut text));
+        encode(value, &mut text);
     }
     text
 }

@@ -7,6 +7,7 @@
 
 use super::Way;
 use crate::domain::marketplace::app::{App, Carrier};
+use crate::domain::percent::encode;
 use crate::domain::vocabulary::LinkKind;
 
 /// The longest address that is built. A landing that would need more is sent on in a plainer way.
@@ -163,18 +164,6 @@ fn json(value: &str, text: &mut String) {
             '"' | '\\' => text.extend(['\\', c]),
             c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => text.push(c),
-        }
-    }
-}
-
-fn encode(value: &str, text: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            let [high, low] = [byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)]));
-            text.extend(['%', high, low]);
         }
     }
 }

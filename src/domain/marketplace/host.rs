@@ -6,7 +6,7 @@
 //! identifiable; [`super::shape`] does that.
 
 use super::markets::Marketplaces;
-use crate::domain::macros::nibble;
+use crate::domain::percent::nibble;
 use crate::domain::vocabulary::MarketplaceId;
 
 /// Labels that mark a login page or a forwarder inside a trusted domain (`login.m.taobao.com`, `passport.jd.com`). Such
