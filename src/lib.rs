@@ -11,12 +11,16 @@
 //! edge, control
 //! notify, resolve
 //! click, audit, report
+//! attribution
+//! archive
 //! catalog, policies, journal
 //! telemetry, config, clock, sqlite, outbound, wording
 //! domain
 //! ```
 
 pub mod app;
+pub mod archive;
+pub mod attribution;
 pub mod audit;
 pub mod catalog;
 pub mod cli;

@@ -4,6 +4,7 @@
 //! arguments. The same functions therefore serve a live click, `explain`, a what-if run and an audit.
 
 pub mod alternates;
+pub mod attribution;
 pub mod click_id;
 pub mod code;
 pub mod device;

@@ -1,0 +1,22 @@
+//! The fourth store: what follows from hops and order reports. Figures by hour, clicks as attribution looks them up, order
+//! lines as they were reported, matches and the ledger.
+//!
+//! Everything derived from hops follows the journal's chunks behind a mark that is kept in the same transaction, so that a
+//! kill or a second reader changes nothing. Never on the path of a click, and never changes a hop.
+//!
+//! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
+//! - [`orders`]: reports of order lines, only ever added.
+
+pub mod orders;
+pub mod touches;
+
+/// Why a store of attribution could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// The database failed or cannot be reached. Nothing of this call was kept.
+    #[error("attribution store: {0}. Check its disk or server; clicks go on, and nothing recorded is lost")]
+    Unavailable(String),
+    /// A row that this build cannot read.
+    #[error("attribution store: {0}: use the newer hopgate that wrote it, or restore a backup")]
+    Unreadable(String),
+}

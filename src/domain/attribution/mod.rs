@@ -1,0 +1,26 @@
+//! Attribution: what an order was worth, which click it came from, and who is credited. Pure: clicks, orders, rules and
+//! instants come in as arguments, so that a figure can be computed again years later and come out the same.
+//!
+//! - [`money`]: amounts in integer fen;
+//! - [`order`]: one line of an order report, in one vocabulary for every network;
+//! - [`touch`]: a recorded click as attribution sees it.
+
+pub mod money;
+pub mod order;
+pub mod touch;
+
+use super::vocabulary::closed_list;
+
+closed_list! {
+    /// Whose order report a line comes from.
+    Network {
+        /// Taobao Alliance (淘宝联盟): Taobao and Tmall orders.
+        Taobao = "taobao",
+        /// JD Union (京东联盟).
+        Jd = "jd",
+        /// Pinduoduo's Duoduo Jinbao (多多进宝).
+        Pinduoduo = "pinduoduo",
+        /// Told by a merchant or a network without an importer of its own, in our own field names.
+        Direct = "direct",
+    }
+}
