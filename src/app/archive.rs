@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -14,6 +15,7 @@ use super::DataDir;
 use crate::archive::keeper::{Keeper, Tally};
 use crate::archive::purge::{How, PurgeError, What, note};
 use crate::archive::raw::RawLog;
+use crate::archive::seal::{End, SealError};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::domain::click_id::ClickKey;
@@ -45,12 +47,14 @@ pub(super) fn raw_log(settings: &Settings, data: &DataDir, clock: &Clock) -> io:
 /// The thread.
 pub(super) struct Archiving {
     end: Sender<()>,
+    work: Arc<End>,
     thread: JoinHandle<()>,
 }
 
 impl Archiving {
     pub(super) fn start(keeper: Keeper, settings: &Settings, data: &DataDir, clock: Clock) -> io::Result<Self> {
         let (end, ended) = channel();
+        let asked = Arc::clone(keeper.end());
         let work = Work {
             keeper,
             keep_visitors: settings.privacy.keep_visitors,
@@ -74,11 +78,12 @@ impl Archiving {
                 }
             }
         })?;
-        Ok(Archiving { end, thread })
+        Ok(Archiving { end, work: asked, thread })
     }
 
-    /// Ends the thread when it has done what it is at.
+    /// Ends the thread; what it is at is done again at the next start.
     pub(super) fn end(self) -> std::thread::Result<()> {
+        self.work.ask();
         drop(self.end);
         self.thread.join()
     }
@@ -105,6 +110,7 @@ impl Work {
                     tracing::info!(%segment, "segment removed: it is archived, and its reserve has passed");
                 }
             }
+            Err(SealError::Ended) => {}
             // Said once; the metric goes on counting.
             Err(error) if !self.failing => {
                 self.failing = true;
@@ -139,7 +145,7 @@ impl Work {
                 tracing::error!(%before, left = %record.left.join("; "), "what is personal could not all be erased");
                 false
             }
-            Err(PurgeError::Busy(_)) => false,
+            Err(PurgeError::Busy(_) | PurgeError::Archive(SealError::Ended)) => false,
             Err(error) => {
                 tracing::error!(%error, "what is personal in archived hops could not be erased: it is tried again");
                 false

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Recorded;
 use super::files::{self, Archived};
 use super::purge::{Forgotten, What};
-use super::seal::{SealError, compare, seal};
+use super::seal::{End, SealError, compare, seal};
 use crate::domain::click_id::ClickKey;
 use crate::domain::span::Span;
 use crate::domain::time::Timestamp;
@@ -86,17 +86,23 @@ pub struct Keeper {
     reserve: Span,
     pub(super) followers: Vec<Arc<dyn Follower>>,
     tally: Arc<Tally>,
+    pub(super) end: Arc<End>,
 }
 
 impl Keeper {
     /// A keeper that leaves finished segments for `reserve` after their last record.
     pub fn new(hops: Recorded, key: ClickKey, reserve: Span, followers: Vec<Arc<dyn Follower>>) -> Self {
-        Keeper { hops, key, reserve, followers, tally: Arc::default() }
+        Keeper { hops, key, reserve, followers, tally: Arc::default(), end: Arc::default() }
     }
 
     /// Its figures.
     pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// Asks whatever it is at to end.
+    pub fn end(&self) -> &Arc<End> {
+        &self.end
     }
 
     /// The hops it keeps.
@@ -113,7 +119,7 @@ impl Keeper {
             None => Ok(Turn { busy: true, ..Turn::default() }),
             Some(_held) => self.work(now),
         });
-        if result.is_err() {
+        if result.as_ref().is_err_and(|error| !matches!(error, SealError::Ended)) {
             Tally::add(&self.tally.failures, 1);
         }
         result
@@ -153,7 +159,7 @@ impl Keeper {
         for segment in &segments {
             let result = archived(&files, segment).and_then(|file| match file {
                 Some(_) => Ok(None),
-                None => seal(segment, self.hops.archive(), &self.key).map(Some),
+                None => seal(segment, self.hops.archive(), &self.key, &self.end).map(Some),
             });
             match result {
                 Ok(None) => {}
@@ -162,6 +168,7 @@ impl Keeper {
                     Tally::add(&self.tally.bytes, bytes);
                     turn.sealed.push(Archived::name(&segment.node, segment.first_seq, segment.last_seq));
                 }
+                Err(SealError::Ended) => return Err(SealError::Ended),
                 Err(error) => {
                     waiting = Some(waiting.map_or(segment.written, |since| since.min(segment.written)));
                     failed.get_or_insert(error);
@@ -199,7 +206,7 @@ impl Keeper {
                 return Ok(());
             }
             let Some(file) = archived(&files, segment)? else { return Ok(()) };
-            compare(segment, &file.path)?;
+            compare(segment, &file.path, &self.end)?;
             let fail = |source: io::Error| SealError::Write { path: segment.path.clone(), source };
             // Whoever reads in stretches holds it: then the next turn removes.
             let reading = self.hops.lock_file("reading.lock").map_err(fail)?;

@@ -173,7 +173,9 @@ impl Keeper {
         };
         let result = self.purge_held(what, how, raw, now, &mut record);
         let clean = result.is_ok() && record.found_after == 0;
-        Tally::add(if clean { &self.tally().purges } else { &self.tally().purge_failures }, 1);
+        if !matches!(result, Err(PurgeError::Archive(SealError::Ended))) {
+            Tally::add(if clean { &self.tally().purges } else { &self.tally().purge_failures }, 1);
+        }
         Tally::add(&self.tally().erased, record.files.iter().map(|file| file.visitors.max(file.addresses)).sum());
         result.map(|()| record)
     }
@@ -241,6 +243,7 @@ impl Keeper {
             let mut reader = rows.read(group.place)?;
             while let Some((seq, ..)) = reader.step()? {
                 writer.put(seq, &without(&reader.hop()?, what), &self.key).map_err(bad)?;
+                self.end.check()?;
             }
         }
         let (out, _) = writer.finish().map_err(bad)?;

@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::files::{self, Archived, UNFINISHED};
 use super::rows::Rows;
@@ -29,6 +30,9 @@ pub enum SealError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// It was asked to end.
+    #[error("ended before it was done; the next turn does it again")]
+    Ended,
     /// What was written is not what was to be written.
     #[error("{} does not hold what {} does: {found}; nothing was removed", path.display(), wanted.display())]
     Differs {
@@ -39,6 +43,21 @@ pub enum SealError {
         /// The first difference.
         found: String,
     },
+}
+
+/// Asks long work to end. It can always be done again.
+#[derive(Debug, Default)]
+pub struct End(AtomicBool);
+
+impl End {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn check(&self) -> Result<(), SealError> {
+        if self.0.load(Ordering::Relaxed) { Err(SealError::Ended) } else { Ok(()) }
+    }
 }
 
 /// A file that is being written under another name. Dropped before it is kept, it is gone.
@@ -106,7 +125,7 @@ pub(super) fn told(node: &str, first_seq: u64, last_seq: u64) -> Vec<(&'static s
 ///
 /// # Errors
 /// [`SealError`]; then there is no file.
-pub fn seal(segment: &Sealed, archive: &Path, key: &ClickKey) -> Result<u64, SealError> {
+pub fn seal(segment: &Sealed, archive: &Path, key: &ClickKey, end: &End) -> Result<u64, SealError> {
     let path = archive.join(Archived::name(&segment.node, segment.first_seq, segment.last_seq));
     let unfinished = Unfinished::new(path.clone());
     let bad = |error: parquet::errors::ParquetError| unfinished.fail(io::Error::other(error));
@@ -116,11 +135,12 @@ pub fn seal(segment: &Sealed, archive: &Path, key: &ClickKey) -> Result<u64, Sea
     while let Some(entry) = reader.next()? {
         if let Entry::Hop(seq, hop) = entry {
             writer.put(seq, &hop, key).map_err(bad)?;
+            end.check()?;
         }
     }
     let (out, _) = writer.finish().map_err(bad)?;
     unfinished.sync(out)?;
-    compare(segment, unfinished.part())?;
+    compare(segment, unfinished.part(), end)?;
     let bytes = fs::metadata(unfinished.part()).map_err(|error| unfinished.fail(error))?.len();
     unfinished.keep()?;
     Ok(bytes)
@@ -131,7 +151,7 @@ pub fn seal(segment: &Sealed, archive: &Path, key: &ClickKey) -> Result<u64, Sea
 ///
 /// # Errors
 /// [`SealError::Differs`] with the first difference.
-pub fn compare(segment: &Sealed, file: &Path) -> Result<u64, SealError> {
+pub fn compare(segment: &Sealed, file: &Path, end: &End) -> Result<u64, SealError> {
     let differs =
         |found: String| Err(SealError::Differs { path: file.to_owned(), wanted: segment.path.clone(), found });
     let rows = Rows::open(file)?;
@@ -156,6 +176,7 @@ pub fn compare(segment: &Sealed, file: &Path) -> Result<u64, SealError> {
             return differs(format!("record {seq} of the segment is record {found} of the file, or another hop"));
         }
         count += 1;
+        end.check()?;
     }
     if rows.count() != count {
         return differs(format!("{} rows where there are {count} hops", rows.count()));
