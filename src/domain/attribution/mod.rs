@@ -3,11 +3,13 @@
 //!
 //! - [`money`]: amounts in integer fen;
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
-//! - [`touch`]: a recorded click as attribution sees it.
+//! - [`touch`]: a recorded click as attribution sees it;
+//! - [`validity`]: which clicks count.
 
 pub mod money;
 pub mod order;
 pub mod touch;
+pub mod validity;
 
 use super::vocabulary::closed_list;
 
