@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod archive;
+pub mod attribution;
 pub mod devices;
 pub mod landing;
 pub mod looks;

@@ -226,7 +226,12 @@ impl Reader {
 
     /// The number of the last record that was passed, cuts included; 0 before the first.
     pub fn passed(&self) -> u64 {
-        self.expected.saturating_sub(1).max(self.after)
+        self.reached().max(self.after)
+    }
+
+    /// The same, but below the mark it began behind where the records end before that.
+    pub fn reached(&self) -> u64 {
+        self.expected.saturating_sub(1)
     }
 
     /// Some parts of one segment, every record of them. In the last segment the last part may end torn.
