@@ -36,6 +36,8 @@ pub struct Observed {
     pub webhooks: Arc<Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// What counting hops has done.
+    pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
 }
@@ -57,6 +59,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(super::stats::families(&observed.following));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

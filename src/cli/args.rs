@@ -52,6 +52,9 @@ pub enum Command {
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
+    /// Figures that are kept up from recorded hops.
+    #[command(subcommand)]
+    Stats(Stats),
     /// Reports.
     #[command(subcommand)]
     Report(Report),
@@ -64,6 +67,21 @@ pub enum Command {
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
+}
+
+/// `hopgate stats`.
+#[derive(Subcommand, Debug)]
+pub enum Stats {
+    /// Count the hops that were not counted yet; a gateway that runs does so by itself.
+    Follow {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Count every recorded hop anew, by the rules of the settings; beside a running gateway, if need be.
+    Rebuild {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// `hopgate sign`.

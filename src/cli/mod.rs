@@ -24,6 +24,7 @@ mod report;
 mod serve;
 mod short_links;
 mod sign;
+mod stats;
 mod terms;
 mod verify;
 mod webhook;
@@ -137,6 +138,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Stats(asked) => stats::run(&asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),
