@@ -5,9 +5,11 @@
 //! kill or a second reader changes nothing. Never on the path of a click, and never changes a hop.
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
+//! - [`events`]: what happens around clicks, only ever added;
 //! - [`orders`]: reports of order lines, only ever added;
 //! - [`stats`]: figures and touches, kept up from hops.
 
+pub mod events;
 pub mod orders;
 pub mod stats;
 pub mod touches;
