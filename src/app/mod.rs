@@ -4,6 +4,7 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod archive;
 mod notify;
 mod observe;
 pub mod resolve;
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::archive::Recorded;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
@@ -145,6 +147,7 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     publisher: Arc<Publisher>,
     policy_watch: Option<JoinHandle<()>>,
+    archiving: Option<archive::Archiving>,
     stats_follower: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
@@ -192,6 +195,21 @@ impl DataDir {
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Every recorded hop: the journal and the archive.
+    pub fn hops(&self) -> Recorded {
+        Recorded::of(&self.0)
+    }
+
+    /// The folder of the raw log.
+    pub fn raw(&self) -> PathBuf {
+        self.0.join("raw")
+    }
+
+    /// Where the records of purges are kept, one a line.
+    pub fn purges(&self) -> PathBuf {
+        self.0.join("purges.ndjson")
     }
 
     /// Where the first ops key is written.
@@ -320,7 +338,10 @@ impl App {
             replay: Replay::default(),
             node: settings.node.clone(),
             proxy: settings.proxy.clone(),
+            raw: archive::raw_log(&settings, &data, &clock)
+                .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
+        let keeper = settings.archive.enabled.then(|| archive::keeper(&settings, &data, gateway.click_key.clone()));
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();
@@ -338,6 +359,7 @@ impl App {
                 webhooks: Arc::clone(&tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
+                archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
                 following: Arc::clone(&following),
             },
         );
@@ -362,7 +384,7 @@ impl App {
             clock: clock.clone(),
             words,
             click_key,
-            journal_dir: data.journal(),
+            hops: data.hops(),
             public_url: public_url.clone(),
             node: settings.node.clone(),
         };
@@ -440,6 +462,7 @@ impl App {
             certificates,
             publisher,
             policy_watch: None,
+            archiving: None,
             stats_follower,
             draining,
             drain_workers,
@@ -448,6 +471,9 @@ impl App {
             runtime: Some(runtime),
         };
         app.start_upkeep(control_drained)?;
+        if let Some(keeper) = keeper {
+            app.archiving = Some(archive::Archiving::start(keeper, &app.settings, &data, app.gateway.clock.clone())?);
+        }
         Ok(app)
     }
 
@@ -506,6 +532,10 @@ impl App {
             faults.push(error.to_string());
         }
         let _ = self.drain_control.send(true);
+        // Whatever it is at can be done again.
+        if self.archiving.take().is_some_and(|archiving| archiving.end().is_err()) {
+            faults.push("the archive's thread panicked".to_owned());
+        }
         if let Some(watch) = self.policy_watch.take()
             && watch.join().is_err()
         {

@@ -40,6 +40,8 @@ pub struct Observed {
     pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
+    /// The archive's figures, where there is one.
+    pub archive: Option<Arc<crate::archive::keeper::Tally>>,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -59,6 +61,8 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
+        families.extend(super::archive::raw_families(&observed.gateway.raw));
         families.extend(super::stats::families(&observed.following));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families

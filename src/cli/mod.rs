@@ -8,6 +8,7 @@ macro_rules! say {
     ($($told:tt)*) => { crate::cli::tell(format_args!($($told)*)) };
 }
 
+mod archive;
 mod args;
 mod backtest;
 mod calendar;
@@ -138,6 +139,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Archive(asked) => archive::run(asked),
+        Command::Purge(asked) => archive::purge(asked),
         Command::Stats(asked) => stats::run(&asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),

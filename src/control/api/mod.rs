@@ -179,7 +179,7 @@ pub(super) struct Api {
 /// The routes of the control listener.
 pub fn router(state: ControlState) -> Router {
     let store = Arc::clone(&state.policy_store);
-    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone(), store);
+    let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
         backtests,
