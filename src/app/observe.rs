@@ -36,6 +36,8 @@ pub struct Observed {
     pub webhooks: Arc<Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// What counting hops has done.
+    pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
     /// The archive's figures, where there is one.
@@ -61,6 +63,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
         families.extend(super::archive::raw_families(&observed.gateway.raw));
+        families.extend(super::stats::families(&observed.following));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

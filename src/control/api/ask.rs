@@ -91,6 +91,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -99,12 +100,14 @@ mod tests {
     use crate::control::ControlState;
     use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::control::sightings::Sightings;
+    use crate::domain::attribution::validity::Rules;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
     use crate::notify::sqlite::SqliteOutbox;
-    use crate::policies::publish::{Publisher, Rules};
+    use crate::policies::publish::{self, Publisher};
     use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
@@ -114,7 +117,7 @@ mod tests {
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
         let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
-        let rules = Rules {
+        let rules = publish::Rules {
             source: PolicySource::Store,
             folder: folder.path().to_path_buf(),
             require_backtest: false,
@@ -132,6 +135,8 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            stats: Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap(),
+            sightings: Sightings::untold(),
             resolver: None,
             clock: Clock::System,
             words,
