@@ -69,6 +69,14 @@ impl Reader {
         Self::new(hops, 0, from, to, true)
     }
 
+    /// Both: this gateway's hops behind record `seq` of a period.
+    ///
+    /// # Errors
+    /// [`ReadError`]; also when records behind `seq` are gone.
+    pub fn within(hops: &Recorded, seq: u64, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
+        Self::new(hops, seq, from, to, false)
+    }
+
     fn new(hops: &Recorded, after: u64, from: Timestamp, to: Timestamp, others: bool) -> Result<Reader, ReadError> {
         let mut reader = Reader {
             hops: hops.clone(),
