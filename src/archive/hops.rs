@@ -321,8 +321,13 @@ mod tests {
         assert!(take(&mut reader).is_empty());
         for start in (0..200).step_by(4) {
             fill(&journal, start..start + 4);
+            // Another that begins there finds the same.
+            let mark = reader.passed();
+            let mut other = Reader::after(&hops, mark).unwrap();
+            let fresh: Vec<u64> = std::iter::from_fn(|| other.next().unwrap().map(|(seq, _)| seq)).collect();
             let read = take(&mut reader);
-            assert_eq!(read.len() as u64, start + 4);
+            assert_eq!((read.len() as u64, fresh.len()), (start + 4, 4));
+            assert_eq!(read[start as usize..].iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), fresh);
         }
         let all = take(&mut reader);
         assert!(all.iter().enumerate().all(|(n, (_, id))| *id == sample(n as u64).id));
