@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use super::super::import::fault::{BadRow, Reason};
-use super::super::intake::{Kept, Quarantined, QuarantineQuery, Reading};
+use super::super::intake::{Kept, QuarantineQuery, Quarantined, Reading};
 use super::admit::sha;
 use super::{at, at_or_none, boxed, counted, json, most, named, next};
 use crate::domain::attribution::Network;
@@ -35,7 +35,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
     })
 }
 
-pub(super) fn list(connection: &Connection, query: &QuarantineQuery, limit: usize) -> rusqlite::Result<Vec<Quarantined>> {
+pub(super) fn list(
+    connection: &Connection,
+    query: &QuarantineQuery,
+    limit: usize,
+) -> rusqlite::Result<Vec<Quarantined>> {
     let mut sql = format!("SELECT {COLUMNS} FROM order_quarantine WHERE id < ?1");
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.before.unwrap_or(i64::MAX))];
     if let Some(network) = query.network {
@@ -67,7 +71,8 @@ pub(super) fn keep(
     batch: i64,
     now: Timestamp,
 ) -> rusqlite::Result<i64> {
-    let faults = serde_json::to_string(&bad.faults).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let faults =
+        serde_json::to_string(&bad.faults).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let (network, hash) = (row.network.as_str(), sha(&row.raw));
     let mended = over_already(connection, row, bad)?.then(|| now.micros());
     let id = next(connection, "SELECT COALESCE(MAX(id), 0) FROM order_quarantine")?;
@@ -117,19 +122,19 @@ fn takes_place(good: (Timestamp, &str), bad: (Option<Timestamp>, &str, Reason), 
 
 /// Whether a good report has taken the place of a bad row before it came: late and shuffled files.
 fn over_already(connection: &Connection, row: &Reading, bad: &BadRow) -> rusqlite::Result<bool> {
-    if bad.line.is_empty() {
-        return Ok(false);
-    }
+    let Some(modified) = bad.modified_at.filter(|_| !bad.line.is_empty()) else { return Ok(false) };
     let mut statement = connection.prepare_cached(
-        "SELECT modified_at, raw_state FROM order_lines WHERE network = ?1 AND account = ?2 AND line = ?3",
+        "SELECT body FROM order_events WHERE network = ?1 AND account = ?2 AND line = ?3 AND modified_at >= ?4",
     )?;
-    let found: Option<(i64, String)> = statement
-        .query_row(params![row.network.as_str(), row.account, bad.line], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(found.is_some_and(|(modified, raw_state)| {
-        let good = (Timestamp::from_micros(modified), raw_state.as_str());
-        takes_place(good, (bad.modified_at, &bad.raw_state, bad.reason()), false)
-    }))
+    let mut events = statement.query(params![row.network.as_str(), row.account, bad.line, modified.micros()])?;
+    while let Some(event) = events.next()? {
+        let good: OrderLine = json(event, 0, "a stored order line")?;
+        let good = (good.modified_at, &*good.raw_state);
+        if takes_place(good, (bad.modified_at, &bad.raw_state, bad.reason()), false) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks what a good report takes the place of.
