@@ -29,6 +29,7 @@ use tokio::sync::watch as signal;
 use crate::archive::Recorded;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::orders::sqlite::SqliteOrderStore;
+use crate::archive::keeper::Follower;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
@@ -351,7 +352,10 @@ impl App {
             raw: archive::raw_log(&settings, &data, &clock)
                 .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
-        let keeper = settings.archive.enabled.then(|| archive::keeper(&settings, &data, gateway.click_key.clone()));
+        let keeper = settings.archive.enabled.then(|| {
+            let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(archive::Figures::new(figures.clone()))];
+            archive::keeper(&settings, &data, gateway.click_key.clone(), followers)
+        });
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();

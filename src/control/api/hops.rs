@@ -1,7 +1,6 @@
 //! `GET /v1/hops`: recorded hops, oldest first, in the form of an export. A page reads so many records at most, found or not,
 //! so that no request holds the disk for long.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -10,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::query::{Walked, limit, walk};
+use crate::archive::Recorded;
+use crate::archive::hops::Reader;
 use crate::control::fields::FieldFault;
 use crate::control::problem::ApiError;
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::{Hop, Outcome};
 use crate::domain::time::Timestamp;
 use crate::journal::export;
-use crate::journal::read::{Entry, Reader};
 
 /// Hops of a page unless the caller says otherwise, and at most.
 const USUAL: usize = 100;
@@ -73,27 +73,23 @@ fn read(raw: &str) -> Result<Listing, Vec<FieldFault>> {
 pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -> Result<Json<Value>, ApiError> {
     let asked = read(raw.as_deref().unwrap_or_default())?;
     let permit = Arc::clone(&api.lookups).try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let (dir, key) = (api.state.journal_dir.clone(), api.state.click_key.clone());
+    let (hops, key) = (api.state.hops.clone(), api.state.click_key.clone());
     let looking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        page(&dir, &key, &asked)
+        page(&hops, &key, &asked)
     });
     looking.await.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
 }
 
-fn page(dir: &Path, key: &ClickKey, asked: &Listing) -> Result<Value, ApiError> {
+fn page(recorded: &Recorded, key: &ClickKey, asked: &Listing) -> Result<Value, ApiError> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let wanted = |hop: &Hop<'_>| {
         is(&asked.code, hop.code) && is(&asked.creator, hop.creator) && asked.outcome.is_none_or(|it| it == hop.outcome)
     };
-    let mut reader = Reader::between(dir, asked.from, asked.to)?;
+    let mut reader = Reader::within(recorded, asked.after, asked.from, asked.to)?;
     let (mut hops, mut looked_at, mut last) = (Vec::new(), 0, asked.after);
     let mut more = false;
-    while let Some(entry) = reader.next()? {
-        let Entry::Hop(seq, hop) = entry else { continue };
-        if seq <= asked.after {
-            continue;
-        }
+    while let Some((seq, hop)) = reader.next()? {
         if hops.len() >= asked.limit || looked_at >= MOST_LOOKED_AT {
             more = true;
             break;
