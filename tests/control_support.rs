@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hopgate::attribution::orders::sqlite::SqliteOrderStore;
 use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
@@ -122,6 +123,7 @@ impl Running {
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
             sightings: Sightings::untold(),
+            orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
             resolver: None,
             clock: clock.clone(),
             words,

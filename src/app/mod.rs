@@ -7,6 +7,7 @@
 pub mod archive;
 mod notify;
 mod observe;
+mod orders;
 pub mod resolve;
 pub mod signals;
 mod stats;
@@ -26,6 +27,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
 use crate::archive::Recorded;
+use crate::attribution::orders::intake::OrderIntake;
+use crate::attribution::orders::sqlite::SqliteOrderStore;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
@@ -192,6 +195,11 @@ impl DataDir {
         self.0.join("stats.sqlite")
     }
 
+    /// The database of order reports and what follows from them.
+    pub fn orders(&self) -> PathBuf {
+        self.0.join("orders.sqlite")
+    }
+
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
@@ -296,6 +304,8 @@ impl App {
             );
         }
         let following = Arc::new(stats::Tally::default());
+        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
+        let order_tally = Arc::new(orders::Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -360,6 +370,7 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                orders: Arc::clone(&order_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
                 archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
@@ -383,6 +394,7 @@ impl App {
             outbox: Arc::clone(&outbox),
             stats: figures.clone(),
             sightings: sightings(&gateway, &figures),
+            orders: Arc::clone(&orders),
             resolver,
             clock: clock.clone(),
             words,
@@ -439,6 +451,8 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let (links, clock) = (Arc::clone(gateway.catalog.store()), gateway.clock.clone());
+        orders::start(&runtime, orders, links, clock, order_tally, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),

@@ -34,6 +34,8 @@ pub struct Observed {
     pub mode: JournalMode,
     /// What was told to webhooks.
     pub webhooks: Arc<Tally>,
+    /// What is in the store of orders.
+    pub orders: Arc<super::orders::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
     /// What counting hops has done.
@@ -64,6 +66,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
         families.extend(super::archive::raw_families(&observed.gateway.raw));
         families.extend(super::stats::families(&observed.following));
+        families.extend(super::orders::families(&observed.orders));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

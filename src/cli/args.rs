@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::policy_args;
+use super::{orders_args, policy_args};
 use crate::audit::backtest::USUAL_SAMPLES;
 use crate::audit::shift::Shift;
 use crate::domain::span::Span;
@@ -60,6 +60,9 @@ pub enum Command {
     /// Figures that are kept up from recorded hops.
     #[command(subcommand)]
     Stats(Stats),
+    /// Order reports of the networks, and whose positions are.
+    #[command(subcommand)]
+    Orders(orders_args::Orders),
     /// Reports.
     #[command(subcommand)]
     Report(Report),

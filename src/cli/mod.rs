@@ -18,6 +18,8 @@ mod explain;
 mod http;
 mod kills;
 mod landing;
+mod orders;
+mod orders_args;
 mod policy;
 mod policy_args;
 mod progress;
@@ -142,6 +144,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Archive(asked) => archive::run(asked),
         Command::Purge(asked) => archive::purge(asked),
         Command::Stats(asked) => stats::run(&asked),
+        Command::Orders(asked) => orders::run(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

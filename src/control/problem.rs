@@ -11,6 +11,7 @@ use super::codes::NoRandomness;
 use super::fields::FieldFault;
 use super::keys::KeyError;
 use super::policy::pointer;
+use crate::attribution::StoreError as AttributionError;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
@@ -87,18 +88,16 @@ pub enum ApiError {
     Keys(KeyError),
     /// The webhooks' outbox.
     Outbox(OutboxError),
+    /// The store of attribution.
+    Attribution(AttributionError),
+    /// No order line has this key, or it is not the caller's.
+    UnknownOrder,
+    /// Nothing is registered of this position.
+    UnknownPosition,
     /// The journal.
     Journal(ReadError),
-    /// Figures, or what orders are matched with.
-    Attribution(crate::attribution::StoreError),
     /// A fault of this program.
     Internal(String),
-}
-
-impl From<crate::attribution::StoreError> for ApiError {
-    fn from(error: crate::attribution::StoreError) -> Self {
-        ApiError::Attribution(error)
-    }
 }
 
 impl From<StoreError> for ApiError {
@@ -116,6 +115,12 @@ impl From<KeyError> for ApiError {
 impl From<OutboxError> for ApiError {
     fn from(error: OutboxError) -> Self {
         ApiError::Outbox(error)
+    }
+}
+
+impl From<AttributionError> for ApiError {
+    fn from(error: AttributionError) -> Self {
+        ApiError::Attribution(error)
     }
 }
 
@@ -291,6 +296,18 @@ impl ApiError {
             | ApiError::Outbox(_)
             | ApiError::Policies(_)
             | ApiError::Attribution(_) => store_unavailable(),
+            ApiError::UnknownOrder => plain(
+                "unknown_order",
+                S::NOT_FOUND,
+                "没有该订单行 / No such order line",
+                "no line of this network and account has this key: GET /v1/orders lists them",
+            ),
+            ApiError::UnknownPosition => plain(
+                "unknown_position",
+                S::NOT_FOUND,
+                "没有登记该推广位 / Position not registered",
+                "nothing is registered of this position; what a link tells ends with its creator or address",
+            ),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,

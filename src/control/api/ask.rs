@@ -91,6 +91,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::attribution::orders::sqlite::SqliteOrderStore;
     use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
@@ -137,6 +138,7 @@ mod tests {
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             stats: Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap(),
             sightings: Sightings::untold(),
+            orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
             resolver: None,
             clock: Clock::System,
             words,
