@@ -3,10 +3,15 @@
 //!
 //! - [`money`]: amounts in integer fen;
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
-//! - [`touch`]: a recorded click as attribution sees it.
+//! - [`touch`]: a recorded click as attribution sees it;
+//! - [`matching`]: which click a line is credited to;
+//! - [`entries`], [`period`]: what the ledger should say of a line, and in which month.
 
+pub mod entries;
+pub mod matching;
 pub mod money;
 pub mod order;
+pub mod period;
 pub mod touch;
 
 use super::vocabulary::closed_list;
