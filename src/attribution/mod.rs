@@ -6,8 +6,10 @@
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
 //! - [`orders`]: reports of order lines, only ever added;
-//! - [`ledger`]: whom each line is credited to, and double entry from it.
+//! - [`ledger`]: whom each line is credited to, and double entry from it;
+//! - [`announce`]: telling others of matched lines.
 
+pub mod announce;
 pub mod ledger;
 pub mod orders;
 pub mod touches;

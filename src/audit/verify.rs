@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Period;
 use super::redecide::{Difference, is_ended, prove};
 use super::sweep::{Progress, Spread, sweep};
-use super::versions::{NoVersion, Versions};
+use crate::policies::versions::{NoVersion, Versions};
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::Hop;
 use crate::domain::policy::Reason;

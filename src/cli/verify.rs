@@ -9,7 +9,7 @@ use super::{CliError, settings_of};
 use crate::audit::Period;
 use crate::audit::sweep::{Progress, Spread};
 use crate::audit::verify::{Verified, verify};
-use crate::audit::versions::Versions;
+use crate::policies::versions::Versions;
 use crate::domain::time::Timestamp;
 use crate::policies::sqlite::KeptTexts;
 

@@ -11,7 +11,7 @@ use crate::audit::Period;
 use crate::audit::backtest::{Question, Report, backtest};
 use crate::audit::shift::Shift;
 use crate::audit::sweep::{Progress, Spread};
-use crate::audit::versions::Kept;
+use crate::policies::versions::Kept;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;

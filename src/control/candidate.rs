@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::fields::FieldFault;
 use super::problem::ApiError;
-use crate::audit::versions::{Kept, read};
+use crate::policies::versions::{Kept, read};
 use crate::config::tree::Faults;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::canonical;

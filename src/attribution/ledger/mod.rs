@@ -12,6 +12,8 @@ pub mod check;
 pub mod close;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod memory;
 pub mod record;
 pub mod settle;
 pub mod sqlite;
@@ -200,7 +202,8 @@ pub struct EntryQuery {
     pub after: i64,
 }
 
-/// What entries of one line, account and sort add up to in a span of time, with what a report tells of the line.
+/// What entries of one line, account and sort that take effect on one Beijing day add up to, with what a report tells of the
+/// line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sum {
     /// The line, in the order of being kept.
@@ -209,6 +212,8 @@ pub struct Sum {
     pub line: record::Standing,
     /// Its current match.
     pub matched: record::Credit,
+    /// The Beijing day, as [`Timestamp::beijing_day`] counts: a late entry's is the first of its period.
+    pub day: i64,
     /// The account.
     pub account: Account,
     /// The sort of entry.

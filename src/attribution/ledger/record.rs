@@ -62,6 +62,8 @@ pub struct Credit {
     pub code: Box<str>,
     /// Where the click happened.
     pub platform: Box<str>,
+    /// The note it came from.
+    pub note: Box<str>,
     /// The agreement that gave its terms.
     pub agreement: Box<str>,
     /// The share of orders like this one that is told, in millionths.

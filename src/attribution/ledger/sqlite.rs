@@ -53,6 +53,7 @@ const SCHEMA: Schema = Schema {
             click BLOB,
             code TEXT NOT NULL,
             platform TEXT NOT NULL,
+            note TEXT NOT NULL,
             agreement TEXT NOT NULL,
             sampling BIGINT NOT NULL,
             clicks TEXT NOT NULL,
@@ -115,6 +116,9 @@ const SCHEMA: Schema = Schema {
 
 /// The page cache, in KiB.
 const CACHE: u32 = 16_384;
+/// Microseconds of a day, and how far Beijing is ahead.
+const DAY: i64 = 86_400_000_000;
+const BEIJING: i64 = 8 * 3_600_000_000;
 
 /// The embedded ledger.
 pub struct SqliteLedger(Arc<Mutex<Connection>>);
@@ -404,8 +408,8 @@ fn keep_match(
     let clicks = serde_json::to_string(&Clicks::of(matched));
     let clicks = clicks.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let sql = "INSERT INTO ledger_matches (line, version, made_at, made_by, method, reason, click, code, platform, \
-               agreement, sampling, clicks, rules, validity) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+               note, agreement, sampling, clicks, rules, validity) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     transaction
         .prepare_cached(sql)?
         .execute(params![
@@ -418,6 +422,7 @@ fn keep_match(
             click.map(|click| click.click.0.to_vec()),
             credited.map_or("", |click| &*click.code),
             credited.map_or("", |click| &*click.platform),
+            credited.map_or("", |click| &*click.note),
             credited.map_or("", |click| &*click.terms.agreement),
             matched.sampling(),
             clicks,
@@ -616,11 +621,12 @@ impl Ledger for SqliteLedger {
         self.run(move |connection| {
             let sql = format!(
                 "SELECT l.id, e.account, e.kind, SUM(e.amount), m.method, m.reason, m.click, m.code, m.platform, \
-                 m.agreement, m.sampling, {STANDING} FROM ledger_lines l \
+                 m.agreement, m.sampling, m.note, (e.effective_at + {BEIJING}) / {DAY} AS day, {STANDING} FROM ledger_lines l \
                  JOIN ledger_entries e ON e.line = l.id \
                  JOIN ledger_matches m ON m.line = l.id AND m.version = l.version \
                  WHERE l.id > ?1 AND l.id <= ?2 AND e.effective_at >= ?3 AND e.effective_at < ?4 \
-                 AND e.account NOT LIKE 'network:%' GROUP BY l.id, e.account, e.kind ORDER BY l.id, e.account, e.kind"
+                 AND e.account NOT LIKE 'network:%' GROUP BY l.id, day, e.account, e.kind \
+                 ORDER BY l.id, day, e.account, e.kind"
             );
             let transaction = connection.transaction()?;
             let last = greatest(&transaction, "ledger_lines", "id")?;
@@ -642,8 +648,10 @@ impl Ledger for SqliteLedger {
                         platform: text(row, 8)?,
                         agreement: text(row, 9)?,
                         sampling: row.get(10)?,
+                        note: text(row, 11)?,
                     },
-                    line: standing(row, 11)?,
+                    day: row.get(12)?,
+                    line: standing(row, 13)?,
                 })
             };
             let found = statement.query_map(given, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
