@@ -7,12 +7,16 @@
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
 //! - [`orders`]: reports of order lines, only ever added;
 //! - [`ledger`]: whom each line is credited to, and double entry from it;
-//! - [`announce`]: telling others of matched lines.
+//! - [`announce`]: telling others of matched lines;
+//! - [`stats`]: figures and touches, kept up from hops.
 
 pub mod announce;
 pub mod ledger;
 pub mod orders;
+pub mod stats;
 pub mod touches;
+#[cfg(test)]
+pub(crate) mod touches_conformance;
 
 /// Why a store of attribution could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

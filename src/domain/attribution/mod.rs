@@ -5,7 +5,8 @@
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
 //! - [`touch`]: a recorded click as attribution sees it;
 //! - [`matching`]: which click a line is credited to;
-//! - [`entries`], [`period`]: what the ledger should say of a line, and in which month.
+//! - [`entries`], [`period`]: what the ledger should say of a line, and in which month;
+//! - [`validity`]: which clicks count.
 
 pub mod entries;
 pub mod matching;
@@ -13,6 +14,7 @@ pub mod money;
 pub mod order;
 pub mod period;
 pub mod touch;
+pub mod validity;
 
 use super::vocabulary::closed_list;
 
