@@ -4,6 +4,7 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod ledger;
 mod notify;
 mod observe;
 pub mod resolve;

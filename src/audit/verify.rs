@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::Period;
 use super::redecide::{Difference, is_ended, prove};
 use super::sweep::{Progress, Spread, sweep};
-use crate::policies::versions::{NoVersion, Versions};
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::Hop;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 use crate::journal::read::ReadError;
 use crate::journal::spans::{Found, Plan, Span};
+use crate::policies::versions::{NoVersion, Versions};
 
 /// Damaged spots that are listed; the rest is counted.
 const MOST_DAMAGE: usize = 100;

@@ -73,9 +73,19 @@ fn figures(sheet: &Sheet, names: &[&str]) -> Vec<(Cell, Vec<i64>)> {
 async fn creators_see_what_is_expected_and_what_is_earned() {
     let folder = tempfile::tempdir().unwrap();
     let settler = season(folder.path()).await;
-    let sheet = sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-12-01", "creator", |_| {})).await.unwrap();
+    let sheet =
+        sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-12-01", "creator", |_| {})).await.unwrap();
     assert_eq!(sheet.faults(), Vec::<String>::new());
-    let names = ["orders", "paid_fen", "estimated_fen", "confirmed_fen", "reversed_fen", "expected_fen", "earned_fen", "unmatched_fen"];
+    let names = [
+        "orders",
+        "paid_fen",
+        "estimated_fen",
+        "confirmed_fen",
+        "reversed_fen",
+        "expected_fen",
+        "earned_fen",
+        "unmatched_fen",
+    ];
     let named = |name: &str| Cell::Text(name.to_owned());
     assert_eq!(
         figures(&sheet, &names),
@@ -88,9 +98,14 @@ async fn creators_see_what_is_expected_and_what_is_earned() {
         ]
     );
     // Two of some four: an estimate with its interval, in no total.
-    let Cell::Estimate { value, low, high } = cell(&sheet, &sheet.rows[2], "expected_yuan_est") else { panic!("no estimate") };
+    let Cell::Estimate { value, low, high } = cell(&sheet, &sheet.rows[2], "expected_yuan_est") else {
+        panic!("no estimate")
+    };
     let spread = 1.96 * (5.0f64 * 0.5 / 0.25).sqrt();
-    assert!((value - 6.0).abs() < 1e-9 && (high - 6.0 - spread).abs() < 1e-9 && (low - 3.0).abs() < 1e-9, "{value} {low} {high}");
+    assert!(
+        (value - 6.0).abs() < 1e-9 && (high - 6.0 - spread).abs() < 1e-9 && (low - 3.0).abs() < 1e-9,
+        "{value} {low} {high}"
+    );
     assert_eq!(cell(&sheet, sheet.total.as_ref().unwrap(), "expected_yuan_est"), &Cell::None);
     assert!(sheet.notes[1].1.contains("2 lines, 3.00 yuan expected"), "{:?}", sheet.notes);
 }
@@ -113,7 +128,8 @@ async fn totals_are_the_ledgers_balances_month_by_month() {
         let earned = of(&|name| whole(name) && name.ends_with(":confirmed"));
         assert_eq!(total, [expected, earned, of(&|name| name.starts_with("unmatched:"))], "{month}");
     }
-    let by_period = sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-12-01", "period", |_| {})).await.unwrap();
+    let by_period =
+        sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-12-01", "period", |_| {})).await.unwrap();
     let told: Vec<_> = figures(&by_period, &["estimated_fen", "confirmed_fen"]);
     assert_eq!(told[0].1, [850, 0]);
     assert_eq!(told[1], (Cell::Text("2026-11".into()), vec![-300, 280]));
@@ -136,9 +152,12 @@ async fn a_row_opens_to_its_orders_and_each_order_to_its_hop() {
     let line = Cell::Link { text: "b".into(), to: "/v1/orders/taobao/b".into() };
     assert_eq!(cell(&sheet, row, "line"), &line);
     let one = |question: &mut Question| question.order = Some("nobody".into());
-    let nobody = super::sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-11-01", "order", one)).await.unwrap();
+    let nobody =
+        super::sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-11-01", "order", one)).await.unwrap();
     assert_eq!(cell(&nobody, &nobody.rows[0], "reason"), &Cell::Text("no_position".into()));
     let none = |question: &mut Question| question.creator = Some("nobody".into());
-    let empty = super::sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-11-01", "creator", none)).await.unwrap();
+    let empty = super::sheet(&*settler.ledger, &settler.key, &asked("2026-10-01", "2026-11-01", "creator", none))
+        .await
+        .unwrap();
     assert_eq!((empty.rows.len(), empty.faults()), (0, Vec::new()));
 }

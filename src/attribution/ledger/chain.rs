@@ -223,11 +223,8 @@ pub async fn chain_of_line(
     let events = orders.of_line(line).await?;
     let Some(last) = youngest(&events) else { return Ok(None) };
     let book = ledger.book(line).await?;
-    let book = book.unwrap_or_else(|| Book {
-        line: Standing::of(&last.line),
-        matches: Vec::new(),
-        entries: Vec::new(),
-    });
+    let book =
+        book.unwrap_or_else(|| Book { line: Standing::of(&last.line), matches: Vec::new(), entries: Vec::new() });
     Ok(Some(Chain::new(book, &last.line, key)))
 }
 

@@ -89,7 +89,8 @@ pub async fn every_ledger<L: Ledger>(open: impl Fn() -> L) {
     assert_eq!(first.held(&[key("a")]).await.unwrap(), [None]);
 
     let unmatched = Party::Unmatched(Network::Taobao);
-    let new = |name, matched, entries| Line { line: line(name), inputs: [3; 32], matched, entries, reached: Vec::new() };
+    let new =
+        |name, matched, entries| Line { line: line(name), inputs: [3; 32], matched, entries, reached: Vec::new() };
     let lines = vec![
         new("a", Some(nobody()), entries(&unmatched, 500, "2026-10", false)),
         new("b", Some(nobody()), Vec::new()),
@@ -145,10 +146,8 @@ async fn balances_and_periods(first: &dyn Ledger, other: &dyn Ledger) {
     };
     let kept = first.balances(None).await.unwrap();
     assert_eq!(kept, other.rebuilt().await.unwrap());
-    let whole = [
-        (october, "network:taobao:estimated".to_owned(), 500),
-        (october, "creator:c:1:estimated".to_owned(), -500),
-    ];
+    let whole =
+        [(october, "network:taobao:estimated".to_owned(), 500), (october, "creator:c:1:estimated".to_owned(), -500)];
     assert_eq!(shown(kept), whole);
     assert_eq!(shown(first.balances(Some(november)).await.unwrap()), []);
 

@@ -281,13 +281,7 @@ pub trait Ledger: Send + Sync {
 
     /// Sums over entries that take effect at or after `from` and before `to`, of the accounts of creators and of nobody, for
     /// lines with a number over `after` and at most `after + span`; with the greatest number there is.
-    async fn sums(
-        &self,
-        from: Timestamp,
-        to: Timestamp,
-        after: i64,
-        span: i64,
-    ) -> Result<(Vec<Sum>, i64), StoreError>;
+    async fn sums(&self, from: Timestamp, to: Timestamp, after: i64, span: i64) -> Result<(Vec<Sum>, i64), StoreError>;
 
     /// Closed periods, the first first.
     async fn closed(&self) -> Result<Vec<Closed>, StoreError>;

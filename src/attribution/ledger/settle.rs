@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::terms::TermsSource;
-use super::{Batch, Held, Ledger, Line, Marks, NewEntry, Trigger};
+use super::{Batch, Held, Ledger, Line, Marks as Progress, NewEntry, Trigger};
 use crate::attribution::StoreError;
 use crate::attribution::announce::{Announcer, Matched};
 use crate::attribution::orders::OrderStore;
@@ -22,7 +22,8 @@ use crate::domain::attribution::matching::{
 use crate::domain::attribution::money::Fen;
 use crate::domain::attribution::order::{LineKey, OrderEvent, OrderLine, OrderState};
 use crate::domain::attribution::period::Month;
-use crate::domain::attribution::touch::Touch;
+use crate::domain::attribution::touch::{Marks, Touch};
+use crate::domain::attribution::validity::Rules as Validity;
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;
 
@@ -38,6 +39,25 @@ pub struct Counting {
     pub version: Box<str>,
     /// Whether a click counts.
     pub counts: Arc<dyn Fn(&Touch) -> bool + Send + Sync>,
+}
+
+impl Counting {
+    /// By rules of validity. Marks of doubles, excess and own clicks are those that were noticed when the clicks were counted;
+    /// of a rule that is set to nothing they do not matter.
+    pub fn of(rules: &Validity) -> Self {
+        let version = rules.version().into();
+        let rules = rules.clone();
+        let mut ignored = 0;
+        for (mark, off) in [
+            (Marks::DUPLICATE, rules.duplicate_within == 0),
+            (Marks::EXCESSIVE, rules.clicks_an_hour == 0),
+            (Marks::SELF_CLICK, !rules.self_clicks),
+        ] {
+            ignored |= if off { mark.0 } else { 0 };
+        }
+        let counts = move |touch: &Touch| rules.count(touch.flags, Marks(touch.marks.0 & !ignored));
+        Counting { version, counts: Arc::new(counts) }
+    }
 }
 
 /// What settling reads and writes.
@@ -147,8 +167,6 @@ impl Settler {
     ) -> Result<Settled, StoreError> {
         let mut settled = Settled::default();
         let mut known = Known::new();
-        // Clicks that come from here on are the next settling's, or under traffic this one would never end.
-        let until = self.touches.changed().await?;
         loop {
             let marks = self.ledger.marks().await?;
             // Read before any line is matched: clicks that come while lines are being matched are looked at again.
@@ -171,18 +189,18 @@ impl Settler {
                     settled.count(&lines);
                     progress(&settled);
                 }
-            } else if marks.touches.is_some_and(|seen| seen >= until)
-                || !self.look_again(&marks, first, now, &mut settled, &mut known, &mut progress).await?
-            {
+            } else if self.look_again(&marks, first, now, &mut settled, &mut known, &mut progress).await? {
+                // Clicks that came meanwhile are the next settling's: under traffic this one would never end.
                 return Ok(settled);
             }
         }
     }
 
-    /// Matches lines again that clicks which came late may concern; whether there may be more to do.
+    /// Matches lines again that clicks which came late may concern; whether that is done. It is not when another process
+    /// kept something in between.
     async fn look_again(
         &self,
-        marks: &Marks,
+        marks: &Progress,
         first: Option<i64>,
         now: Timestamp,
         settled: &mut Settled,
@@ -198,9 +216,11 @@ impl Settler {
                 lines: Vec::new(),
             };
             self.ledger.keep(batch, now).await?;
-            return Ok(true);
+            return Ok(false);
         };
-        let Some((earliest, _, change)) = self.touches.added_since(since).await? else { return Ok(false) };
+        // Clicks that were counted anew have other numbers: all of them are looked at.
+        let since = if self.touches.changed().await? < since { 0 } else { since };
+        let Some((earliest, _, change)) = self.touches.added_since(since).await? else { return Ok(true) };
         // A click can only be credited with what was ordered after it.
         let keys = self.orders.created_between(earliest, Timestamp::MAX).await?;
         let mut marks = *marks;
@@ -218,7 +238,7 @@ impl Settler {
                 lines: lines.clone(),
             };
             if !self.ledger.keep(batch, now).await? {
-                return Ok(true);
+                return Ok(false);
             }
             settled.count(&lines);
             progress(settled);
@@ -229,7 +249,7 @@ impl Settler {
         if keys.is_empty() {
             let (revision, touches) = (marks.revision, Some(change));
             let batch = Batch { revision, trigger: Trigger::Click, events: None, touches, lines: Vec::new() };
-            self.ledger.keep(batch, now).await?;
+            return self.ledger.keep(batch, now).await;
         }
         Ok(true)
     }
@@ -238,7 +258,7 @@ impl Settler {
     async fn work(
         &self,
         keys: &[LineKey],
-        marks: &Marks,
+        marks: &Progress,
         again: Again,
         known: &mut Known,
     ) -> Result<Vec<Line>, StoreError> {

@@ -135,7 +135,8 @@ async fn a_click_id_is_believed_and_a_pause_is_not_credited() {
     assert_eq!(held(&world, "forged").await.matched.click.unwrap().seq, 1, "a duplicate does not count");
     assert_eq!(told(held(&world, "pause").await), (Method::None, None, Some(Reason::Paused)));
     assert_eq!(told(held(&world, "unknown").await), (Method::None, None, Some(Reason::UnknownPosition)));
-    let sums = owed(&[("creator:c1:estimated", 10), ("creator:c2:estimated", 100), ("unmatched:taobao:estimated", 1_001)]);
+    let sums =
+        owed(&[("creator:c1:estimated", 10), ("creator:c2:estimated", 100), ("unmatched:taobao:estimated", 1_001)]);
     assert_eq!(balances(&*world.settler.ledger).await, sums);
     let runner_up = held(&world, "id").await.matched.runner_up.unwrap();
     assert_eq!((runner_up.seq, &*runner_up.creator), (1, "c1"));
@@ -256,7 +257,8 @@ enum Step {
 }
 
 fn reports() -> impl Strategy<Value = Vec<OrderLine>> {
-    let one = (0..5usize, 0..4usize, 0..60i64, 0..OrderState::ALL.len(), 1..300i64, proptest::option::of(0..300i64), 0..4u8);
+    let one =
+        (0..5usize, 0..4usize, 0..60i64, 0..OrderState::ALL.len(), 1..300i64, proptest::option::of(0..300i64), 0..4u8);
     let one = one.prop_map(|(name, position, days, state, estimated, confirmed, returned)| {
         let ordered = hour(name as i64 * 200);
         let mut made = line(["a", "b", "c", "d", "e"][name], ["1", "2", "", "9"][position], ordered, estimated);

@@ -439,7 +439,8 @@ fn held(connection: &Connection, key: &LineKey) -> rusqlite::Result<Option<Held>
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let given = params![key.network.as_str(), &*key.line, &*key.account];
-    let found = statement.query_row(given, |row| Ok((matched(row, 0)?, row.get::<_, Vec<u8>>(8)?, row.get::<_, i64>(9)?)));
+    let found =
+        statement.query_row(given, |row| Ok((matched(row, 0)?, row.get::<_, Vec<u8>>(8)?, row.get::<_, i64>(9)?)));
     let Some((current, inputs, id)) = found.optional()? else { return Ok(None) };
     let mut posted = Postings::new();
     let sql = "SELECT cause, kind, account, amount FROM ledger_entries WHERE line = ?1";
@@ -539,7 +540,8 @@ impl Ledger for SqliteLedger {
             let sql = format!("SELECT {STANDING} FROM ledger_lines l WHERE l.id = ?1");
             let line = transaction.query_row(&sql, [id], |row| standing(row, 0))?;
             let sql = format!("SELECT {MATCH} FROM ledger_matches m WHERE m.line = ?1 ORDER BY m.version");
-            let matches = transaction.prepare(&sql)?.query_map([id], |row| matched(row, 0))?.collect::<Result<_, _>>()?;
+            let matches =
+                transaction.prepare(&sql)?.query_map([id], |row| matched(row, 0))?.collect::<Result<_, _>>()?;
             let sql = format!(
                 "SELECT {ENTRY} FROM ledger_entries e JOIN ledger_lines l ON l.id = e.line \
                  WHERE e.line = ?1 ORDER BY e.number"
@@ -611,13 +613,7 @@ impl Ledger for SqliteLedger {
         .await
     }
 
-    async fn sums(
-        &self,
-        from: Timestamp,
-        to: Timestamp,
-        after: i64,
-        span: i64,
-    ) -> Result<(Vec<Sum>, i64), StoreError> {
+    async fn sums(&self, from: Timestamp, to: Timestamp, after: i64, span: i64) -> Result<(Vec<Sum>, i64), StoreError> {
         self.run(move |connection| {
             let sql = format!(
                 "SELECT l.id, e.account, e.kind, SUM(e.amount), m.method, m.reason, m.click, m.code, m.platform, \

@@ -58,7 +58,8 @@ fn credited(creator: &str) -> Match {
 
 /// What a creator's account is credited with, by side and kind.
 fn owed(postings: &Postings, side: Side, kind: Kind) -> i64 {
-    let of = |slot: &Slot| matches!(slot.account.party, Party::Creator(_)) && slot.account.side == side && slot.kind == kind;
+    let of =
+        |slot: &Slot| matches!(slot.account.party, Party::Creator(_)) && slot.account.side == side && slot.kind == kind;
     -postings.iter().filter(|(slot, _)| of(slot)).map(|(_, amount)| amount.0).sum::<i64>()
 }
 
@@ -68,7 +69,8 @@ fn a_life_of_a_line_from_paid_to_returned() {
     let mut life = vec![event(0, OrderState::Pending, 500, None), event(1, OrderState::Paid, 500, None)];
     let told = |life: &[OrderEvent]| {
         let postings = desired(life, &match_);
-        [Side::Estimated, Side::Confirmed].map(|side| Kind::ALL.iter().map(|kind| owed(&postings, side, *kind)).collect())
+        [Side::Estimated, Side::Confirmed]
+            .map(|side| Kind::ALL.iter().map(|kind| owed(&postings, side, *kind)).collect())
     };
     let expect = |told: [Vec<i64>; 2], estimated: [i64; 3], confirmed: [i64; 3]| {
         assert_eq!(told, [estimated.to_vec(), confirmed.to_vec()], "estimated, confirmed, reversed");
@@ -101,7 +103,9 @@ fn a_life_of_a_line_from_paid_to_returned() {
 
 #[test]
 fn accounts_read_back_and_entries_go_to_the_first_open_month() {
-    for party in [Party::Network(Network::Jd), Party::Creator("a:b:confirmed".into()), Party::Unmatched(Network::Taobao)] {
+    for party in
+        [Party::Network(Network::Jd), Party::Creator("a:b:confirmed".into()), Party::Unmatched(Network::Taobao)]
+    {
         for side in Side::ALL {
             let account = Account { party: party.clone(), side: *side };
             assert_eq!(Account::parse(&account.to_string()), Some(account));

@@ -106,7 +106,7 @@ fn the_last_click_that_counts_is_credited_and_the_next_is_the_runner_up() {
     assert!(enough(&line, &candidates[..4]) && !enough(&line, &candidates[..3]));
     let matched = decided(&line, Some(Method::Pid), candidates.clone());
     assert_eq!(numbers(&matched), (Method::Pid, Some(8), Some(6), None));
-    assert_eq!((matched.creator(), matched.rules), (Some("c1"), rules()));
+    assert_eq!((matched.creator(), &matched.rules), (Some("c1"), &rules()));
     let one = decided(&line, Some(Method::Relation), candidates[4..].to_vec());
     assert_eq!(numbers(&one), (Method::Relation, Some(5), None, None));
 }
@@ -116,7 +116,8 @@ fn what_the_network_tells_of_the_click_bounds_it() {
     // The network saw the click it credits at 80: later ones of ours are not it, but for a clock's slack of a minute.
     let line = line(hour(100), Some(hour(80)), by_pid());
     let near = hour(80).plus_micros(59_000_000);
-    let candidates = vec![candidate(3, hour(90), 15, true), candidate(2, near, 15, true), candidate(1, hour(79), 15, true)];
+    let candidates =
+        vec![candidate(3, hour(90), 15, true), candidate(2, near, 15, true), candidate(1, hour(79), 15, true)];
     assert_eq!(numbers(&decided(&line, Some(Method::Pid), candidates)), (Method::Pid, Some(2), Some(1), None));
     // A click told of after the order changes nothing.
     let late = self::line(hour(100), Some(hour(200)), by_pid());
@@ -179,7 +180,9 @@ fn slowly(line: &OrderLine, evidence: &Evidence) -> (Method, Option<u8>, Option<
     let (method, winner) = match &evidence.named {
         Some(named) if inside(named, created) => (Method::ClickId, named),
         _ => match (evidence.found_by, good.first()) {
-            (None, _) if line.promotion == Promotion::default() => return (Method::None, None, None, Some(Reason::NoPosition)),
+            (None, _) if line.promotion == Promotion::default() => {
+                return (Method::None, None, None, Some(Reason::NoPosition));
+            }
             (None, _) => return (Method::None, None, None, Some(Reason::UnknownPosition)),
             (Some(method), Some(first)) => (method, *first),
             (Some(_), None) => {

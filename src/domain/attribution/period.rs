@@ -99,7 +99,10 @@ mod tests {
         let december: Month = "2026-12".parse().unwrap();
         assert_eq!((december.begins(), december.ends()), (at("2026-12-01"), at("2027-01-01")));
         assert_eq!(Month::from_number(december.number()), Some(december));
-        assert_eq!((Month::of(Timestamp::MIN).to_string(), Month::of(Timestamp::MAX).ends()), ("1970-01".into(), Timestamp::MAX));
+        assert_eq!(
+            (Month::of(Timestamp::MIN).to_string(), Month::of(Timestamp::MAX).ends()),
+            ("1970-01".into(), Timestamp::MAX)
+        );
         for bad in ["", "2026", "2026-13", "2026-00", "26-01", "2026-1", "1969-12", "2026-11-01", "２026-11"] {
             assert!(bad.parse::<Month>().unwrap_err().to_string().contains("YYYY-MM"), "{bad}");
         }
