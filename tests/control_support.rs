@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hopgate::attribution::orders::sqlite::SqliteOrderStore;
+use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::click::landings::Landings;
@@ -16,7 +17,9 @@ use hopgate::clock::Clock;
 use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
+use hopgate::control::sightings::Sightings;
 use hopgate::control::{ControlState, OpsState, ops_router, router};
+use hopgate::domain::attribution::validity::Rules as Validity;
 use hopgate::domain::click_id::ClickKey;
 use hopgate::domain::policy::lint::HeavyTraffic;
 use hopgate::domain::time::Timestamp;
@@ -119,6 +122,8 @@ impl Running {
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
+            stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
+            sightings: Sightings::untold(),
             resolver: None,
             clock: clock.clone(),
             words,

@@ -10,6 +10,7 @@ mod observe;
 mod orders;
 pub mod resolve;
 pub mod signals;
+mod stats;
 mod upkeep;
 
 use std::fs;
@@ -27,6 +28,7 @@ use tokio::sync::watch as signal;
 
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::orders::sqlite::SqliteOrderStore;
+use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
@@ -40,6 +42,7 @@ use crate::config::settings::{PolicySource, Settings};
 use crate::config::tree::Fault;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, ensure_admin_key};
+use crate::control::sightings::Sightings;
 use crate::control::{ControlState, OpsState};
 use crate::domain::click_id::ClickKey;
 use crate::domain::policy::Reason;
@@ -146,6 +149,7 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     publisher: Arc<Publisher>,
     policy_watch: Option<JoinHandle<()>>,
+    stats_follower: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
     drain_control: signal::Sender<bool>,
@@ -187,6 +191,11 @@ impl DataDir {
     /// The database of order reports and what follows from them.
     pub fn orders(&self) -> PathBuf {
         self.0.join("orders.sqlite")
+    }
+
+    /// The file of figures and touches; made anew from the hops when it is gone.
+    pub fn stats(&self) -> PathBuf {
+        self.0.join("stats.sqlite")
     }
 
     /// The folder of the journal.
@@ -271,6 +280,15 @@ impl App {
         let tally = Arc::new(Tally::default());
         let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
         let order_tally = Arc::new(orders::Tally::default());
+        let figures = Stats::open(&data.stats(), &settings.attribution.validity)?;
+        if figures.rules() != settings.attribution.validity {
+            tracing::warn!(
+                counted_by = %figures.rules_version(),
+                settings = %settings.attribution.validity.version(),
+                "the rules of [attribution.validity] have changed: figures go on under the old ones until `hopgate stats rebuild`"
+            );
+        }
+        let following = Arc::new(stats::Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -332,6 +350,7 @@ impl App {
                 orders: Arc::clone(&order_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
+                following: Arc::clone(&following),
             },
         );
         runtime.spawn(upstream::resolve(Arc::clone(&upstreams)));
@@ -350,6 +369,8 @@ impl App {
             keys,
             outbox: Arc::clone(&outbox),
             orders: Arc::clone(&orders),
+            stats: figures.clone(),
+            sightings: sightings(&gateway, &figures),
             resolver,
             clock: clock.clone(),
             words,
@@ -417,6 +438,14 @@ impl App {
             tally,
         };
         notify::start(&runtime, parts, &control_drained);
+        let follower = stats::Parts {
+            stats: figures,
+            data_dir: settings.data_dir.clone(),
+            journal: Arc::clone(&stats),
+            settings: settings.attribution.clone(),
+            tally: following,
+        };
+        let stats_follower = Some(stats::start(follower, control_drained.clone())?);
         let mut app = App {
             addresses,
             gateway,
@@ -426,6 +455,7 @@ impl App {
             certificates,
             publisher,
             policy_watch: None,
+            stats_follower,
             draining,
             drain_workers,
             drain_control,
@@ -496,6 +526,11 @@ impl App {
         {
             faults.push("the watch on policy switches panicked".to_owned());
         }
+        if let Some(follower) = self.stats_follower.take()
+            && follower.join().is_err()
+        {
+            faults.push("the thread that counts hops panicked".to_owned());
+        }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
         }
@@ -532,6 +567,17 @@ pub fn policy_rules(settings: &Settings, clock: &Clock) -> Rules {
         traffic: settings.traffic.clone(),
         rehearsal: matches!(clock, Clock::Shifted(_)),
     }
+}
+
+/// Creators at work, as their own clicks would be hashed.
+fn sightings(gateway: &Arc<Gateway>, stats: &Stats) -> Sightings {
+    let (gateway, stats) = (Arc::clone(gateway), stats.clone());
+    Sightings::new(move |creator, address, agent| {
+        let now = gateway.clock.now();
+        if let Some(visitor) = gateway.visitors.hash(now, address, agent) {
+            stats.note_own(creator, visitor, now);
+        }
+    })
 }
 
 fn labels(gateway: &Gateway) -> Labels {

@@ -38,6 +38,8 @@ pub struct Observed {
     pub orders: Arc<super::orders::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// What counting hops has done.
+    pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
 }
@@ -60,6 +62,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(super::orders::families(&observed.orders));
+        families.extend(super::stats::families(&observed.following));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

@@ -55,6 +55,9 @@ pub enum Command {
     /// Order reports of the networks, and whose positions are.
     #[command(subcommand)]
     Orders(orders_args::Orders),
+    /// Figures that are kept up from recorded hops.
+    #[command(subcommand)]
+    Stats(Stats),
     /// Reports.
     #[command(subcommand)]
     Report(Report),
@@ -67,6 +70,21 @@ pub enum Command {
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
+}
+
+/// `hopgate stats`.
+#[derive(Subcommand, Debug)]
+pub enum Stats {
+    /// Count the hops that were not counted yet; a gateway that runs does so by itself.
+    Follow {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Count every recorded hop anew, by the rules of the settings; beside a running gateway, if need be.
+    Rebuild {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// `hopgate sign`.

@@ -69,6 +69,11 @@ impl DayKeys {
         super::write_private(&self.path, &bytes)
     }
 
+    /// The hash that a click from this address with this User-Agent has at `now`; `None` without a key for the day.
+    pub fn hash(&self, now: Timestamp, address: IpAddr, agent: &[u8]) -> Option<u128> {
+        self.secret(now).map(|secret| visitor_hash(&secret, address, digest(&secret, agent)))
+    }
+
     fn secret(&self, now: Timestamp) -> Option<[u8; 16]> {
         let day = now.beijing_day();
         self.keys.load().iter().find(|key| key.day == day).map(|key| key.secret)
@@ -99,6 +104,16 @@ fn digest(secret: &[u8; 16], agent: &[u8]) -> u128 {
     let half = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
     let hash = |seed| FixedState::with_seed(seed).hash_one(agent);
     u128::from(hash(half(&secret[..8]))) << 64 | u128::from(hash(half(&secret[8..])))
+}
+
+fn visitor_hash(secret: &[u8; 16], address: IpAddr, agent: u128) -> u128 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    match address.to_canonical() {
+        IpAddr::V4(address) => hasher.write(&address.octets()),
+        IpAddr::V6(address) => hasher.write(&address.octets()),
+    }
+    hasher.write_u128(agent);
+    hasher.finish128().as_u128()
 }
 
 /// What a hop keeps of a visitor.
@@ -156,15 +171,7 @@ impl Agents {
             }
         };
         let device = if package.is_empty() { device } else { detector.with_package(device, agent, package) };
-        let hash = secret.map_or(0, |secret| {
-            let mut hasher = SipHasher13::new_with_key(&secret);
-            match address.to_canonical() {
-                IpAddr::V4(address) => hasher.write(&address.octets()),
-                IpAddr::V6(address) => hasher.write(&address.octets()),
-            }
-            hasher.write_u128(agent_hash);
-            hasher.finish128().as_u128()
-        });
+        let hash = secret.map_or(0, |secret| visitor_hash(&secret, address, agent_hash));
         Visitor { address: truncate(address), hash, device }
     }
 }
@@ -194,6 +201,7 @@ mod tests {
         let (mut one, mut two) = (Agents::new([1; 16]), Agents::new([2; 16]));
         let seen = one.visitor(&keys, &signals, noon, address, PHONE, b"");
         assert_eq!(seen, one.visitor(&keys, &signals, noon, address, PHONE, b""), "remembered");
+        assert_eq!(keys.hash(noon, address, PHONE), Some(seen.hash), "the same wherever it is asked for");
         assert_eq!(seen, two.visitor(&keys, &signals, noon, address, PHONE, b""), "workers agree");
         assert_eq!(seen.device.app, HostApp::Kuaishou);
         assert_ne!(seen.hash, one.visitor(&keys, &signals, noon, "203.0.113.78".parse().unwrap(), PHONE, b"").hash);

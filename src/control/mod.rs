@@ -3,7 +3,7 @@
 //! Routers only: listening, TLS and bounds of connections are the edge's. Every change goes to the store first. Never on
 //! the path of a click, and never decides one: it asks the same policy functions a live click does.
 //!
-//! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do;
+//! - [`keys`]: who may ask, and for whom; [`guard`]: what each role may do; [`sightings`]: noticing creators at work;
 //! - [`draft`], [`alternates`], [`change`], [`decision`], [`landings`], [`sent`], [`policy`], [`kill`], [`terms`]: what is asked for,
 //!   checked without HTTP, for the command line as well;
 //! - [`identify`], [`warnings`]: what short links lead to, and what whoever makes a link should know of it;
@@ -41,6 +41,7 @@ pub mod policy;
 pub mod problem;
 pub mod qr;
 pub mod sent;
+pub mod sightings;
 pub mod terms;
 pub mod warnings;
 
@@ -50,6 +51,7 @@ use std::sync::Arc;
 pub use ops::{OpsState, ops_router};
 
 use crate::attribution::orders::intake::OrderIntake;
+use crate::attribution::stats::Stats;
 use crate::catalog::Catalog;
 use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
@@ -63,6 +65,7 @@ use crate::policies::publish::Publisher;
 use crate::policies::store::PolicyStore;
 use crate::resolve::Resolver;
 use keys::KeyStore;
+use sightings::Sightings;
 
 /// Everything the API needs.
 #[derive(Clone)]
@@ -87,6 +90,10 @@ pub struct ControlState {
     pub outbox: Arc<dyn Outbox>,
     /// Order reports.
     pub orders: Arc<dyn OrderIntake>,
+    /// Figures and touches.
+    pub stats: Stats,
+    /// Where sightings of creators go.
+    pub sightings: Sightings,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.

@@ -96,8 +96,16 @@ pub enum ApiError {
     UnknownPosition,
     /// The journal.
     Journal(ReadError),
+    /// Figures, or what orders are matched with.
+    Attribution(crate::attribution::StoreError),
     /// A fault of this program.
     Internal(String),
+}
+
+impl From<crate::attribution::StoreError> for ApiError {
+    fn from(error: crate::attribution::StoreError) -> Self {
+        ApiError::Attribution(error)
+    }
 }
 
 impl From<StoreError> for ApiError {
@@ -291,8 +299,11 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) | ApiError::Policies(_) => store_unavailable(),
-            ApiError::Attribution(_) => store_unavailable(),
+            ApiError::Links(_)
+            | ApiError::Keys(_)
+            | ApiError::Outbox(_)
+            | ApiError::Policies(_)
+            | ApiError::Attribution(_) => store_unavailable(),
             ApiError::UnknownOrder => plain(
                 "unknown_order",
                 S::NOT_FOUND,
@@ -333,6 +344,7 @@ impl ApiError {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
             ApiError::Policies(error) => tracing::error!(%error, "control API: policies"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
+            ApiError::Attribution(error) => tracing::error!(%error, "control API: attribution"),
             ApiError::Publish(
                 PublishError::Store(PolicyStoreError::Unavailable(what)) | PublishError::Broken(what),
             ) => {

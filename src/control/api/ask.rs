@@ -94,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::attribution::orders::sqlite::SqliteOrderStore;
+    use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -102,12 +103,14 @@ mod tests {
     use crate::control::ControlState;
     use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::control::sightings::Sightings;
+    use crate::domain::attribution::validity::Rules;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
     use crate::notify::sqlite::SqliteOutbox;
-    use crate::policies::publish::{Publisher, Rules};
+    use crate::policies::publish::{self, Publisher};
     use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
@@ -117,7 +120,7 @@ mod tests {
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
         let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
-        let rules = Rules {
+        let rules = publish::Rules {
             source: PolicySource::Store,
             folder: folder.path().to_path_buf(),
             require_backtest: false,
@@ -136,6 +139,8 @@ mod tests {
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
+            stats: Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap(),
+            sightings: Sightings::untold(),
             resolver: None,
             clock: Clock::System,
             words,

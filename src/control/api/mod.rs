@@ -6,6 +6,7 @@ mod ask;
 mod backtests;
 pub(super) mod body;
 mod calendar;
+mod hops;
 mod links;
 mod orders;
 mod policies;
@@ -13,6 +14,7 @@ mod qr;
 mod query;
 mod reports;
 mod shadow;
+mod stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -85,6 +87,8 @@ enum Action {
     QrPng,
     Decide,
     FindHop,
+    ListHops,
+    LinkStats,
     ShowPolicies,
     PublishPolicy,
     CheckPolicy,
@@ -139,7 +143,7 @@ const OPS: &[Role] = &[Role::Ops];
 const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 36] = [
+pub const ROUTES: [Route; 38] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -147,8 +151,10 @@ pub const ROUTES: [Route; 36] = [
     route(Verb::Delete, "/v1/links/{code}", Action::DisableLink, ISSUERS, "Disable a link"),
     route(Verb::Get, "/v1/links/{code}/qr.svg", Action::QrSvg, READERS, "Draw a short link as a QR code, SVG"),
     route(Verb::Get, "/v1/links/{code}/qr.png", Action::QrPng, READERS, "Draw a short link as a QR code, PNG"),
+    route(Verb::Get, "/v1/links/{code}/stats", Action::LinkStats, READERS, "Count a link's clicks"),
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
+    route(Verb::Get, "/v1/hops", Action::ListHops, OPS, "List recorded clicks"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
     route(Verb::Put, "/v1/policies", Action::PublishPolicy, OPS, "Publish a policy, or roll back to a kept version"),
     route(Verb::Post, "/v1/policies/check", Action::CheckPolicy, OWNERS, "Say what publishing would do"),
@@ -229,6 +235,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::QrPng => on(filter, qr::png),
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
+        Action::ListHops => on(filter, hops::list),
+        Action::LinkStats => on(filter, stats::of_link),
         Action::ShowPolicies => on(filter, policies::show),
         Action::PublishPolicy => on(filter, policies::publish),
         Action::CheckPolicy => on(filter, policies::check),
