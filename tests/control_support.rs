@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hopgate::app::reports::Desk;
+use hopgate::attribution::events::hops::HopClicks;
+use hopgate::attribution::events::sqlite::SqliteEventStore;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::click::landings::Landings;
@@ -107,6 +110,16 @@ impl Running {
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::default();
         metrics.on_scrape(|| vec![gauge_family("hopgate_links", "Links.", 3.0)]);
+        let policy_store = Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap());
+        let current = Arc::clone(&policies);
+        let desk = Desk {
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            clicks: Arc::new(HopClicks::new(&at("journal"))),
+            touches: None,
+            policies: policy_store,
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+        };
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -117,6 +130,9 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: clock.clone(),
             words,

@@ -6,6 +6,7 @@
 
 mod notify;
 mod observe;
+pub mod reports;
 pub mod resolve;
 pub mod signals;
 mod upkeep;
@@ -23,6 +24,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::attribution::events::hops::HopClicks;
+use crate::attribution::events::sqlite::SqliteEventStore;
+use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
@@ -56,8 +60,10 @@ use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::PolicyStore;
+use crate::report::asked::Reporter;
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
+use reports::Desk;
 
 /// Time the journal gets to reach the disk at the end.
 const JOURNAL_CLOSE: Duration = Duration::from_secs(10);
@@ -180,6 +186,11 @@ impl DataDir {
         self.0.join("hopgate.sqlite")
     }
 
+    /// The database of order reports and what follows from them.
+    pub fn orders(&self) -> PathBuf {
+        self.0.join("orders.sqlite")
+    }
+
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
@@ -260,6 +271,8 @@ impl App {
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
+        let event_tally = Arc::new(EventTally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -318,6 +331,7 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                events: Arc::clone(&event_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
             },
@@ -327,6 +341,15 @@ impl App {
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
+        let in_force = Arc::clone(&policies);
+        let reporter: Arc<dyn Reporter> = Arc::new(Desk {
+            events: Arc::clone(&events),
+            clicks: Arc::new(HopClicks::new(&data.journal())),
+            touches: None,
+            policies: Arc::clone(&policy_store),
+            in_force: Box::new(move || in_force.current()),
+            words: Arc::clone(&words),
+        });
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -337,6 +360,9 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            events,
+            event_tally,
+            reporter,
             resolver,
             clock: clock.clone(),
             words,

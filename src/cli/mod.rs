@@ -13,6 +13,7 @@ mod backtest;
 mod calendar;
 mod data;
 mod demo;
+mod events;
 mod explain;
 mod http;
 mod kills;
@@ -22,6 +23,7 @@ mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod sheets;
 mod short_links;
 mod sign;
 mod terms;
@@ -137,6 +139,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Events(asked) => events::run(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

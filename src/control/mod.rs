@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 pub use ops::{OpsState, ops_router};
 
+use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::catalog::Catalog;
 use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
@@ -58,6 +59,7 @@ use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
 use crate::policies::store::PolicyStore;
+use crate::report::asked::Reporter;
 use crate::resolve::Resolver;
 use keys::KeyStore;
 
@@ -82,6 +84,12 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// Front and back events.
+    pub events: Arc<dyn EventStore>,
+    /// What became of those that were told.
+    pub event_tally: Arc<EventTally>,
+    /// Makes reports.
+    pub reporter: Arc<dyn Reporter>,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.
@@ -100,5 +108,6 @@ pub struct ControlState {
 
 /// Everything the control listener serves: the API and the page of creators.
 pub fn router(state: ControlState) -> axum::Router {
-    api::router(state.clone()).merge(console::router(state))
+    let sessions = Arc::new(console::Sessions::default());
+    api::router(state.clone(), Arc::clone(&sessions)).merge(console::router(state, sessions))
 }

@@ -11,12 +11,14 @@ use super::codes::NoRandomness;
 use super::fields::FieldFault;
 use super::keys::KeyError;
 use super::policy::pointer;
+use crate::attribution::StoreError as AttributionError;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
 use crate::notify::outbox::OutboxError;
 use crate::policies::publish::PublishError;
 use crate::policies::store::StoreError as PolicyStoreError;
+use crate::report::asked::ReportError;
 
 /// The most bytes of a request's body.
 pub const MOST_BODY: usize = 4 << 20;
@@ -87,6 +89,10 @@ pub enum ApiError {
     Keys(KeyError),
     /// The webhooks' outbox.
     Outbox(OutboxError),
+    /// The store of attribution.
+    Attribution(AttributionError),
+    /// A report.
+    Report(ReportError),
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -108,6 +114,21 @@ impl From<KeyError> for ApiError {
 impl From<OutboxError> for ApiError {
     fn from(error: OutboxError) -> Self {
         ApiError::Outbox(error)
+    }
+}
+
+impl From<AttributionError> for ApiError {
+    fn from(error: AttributionError) -> Self {
+        ApiError::Attribution(error)
+    }
+}
+
+impl From<ReportError> for ApiError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => ApiError::Attribution(error),
+            other => ApiError::Report(other),
+        }
     }
 }
 
@@ -278,7 +299,29 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) | ApiError::Policies(_) => store_unavailable(),
+            ApiError::Attribution(AttributionError::Unreadable(_)) => plain(
+                "unreadable_attribution",
+                S::INTERNAL_SERVER_ERROR,
+                "归因数据异常 / Attribution not readable",
+                "what is stored cannot be read by this version: ask ops, the log says why",
+            ),
+            ApiError::Report(ReportError::Rules(what)) => {
+                Words("bad_rules", S::UNPROCESSABLE_ENTITY, "规则有误 / Rules not usable", what.clone())
+            }
+            ApiError::Report(error @ ReportError::NotMade(_)) => {
+                Words("no_such_report", S::NOT_FOUND, "没有该报表 / No such report", error.to_string())
+            }
+            ApiError::Report(_) => plain(
+                "policies_unreadable",
+                S::INTERNAL_SERVER_ERROR,
+                "政策无法读取 / Policies not readable",
+                "a policy version this report needs cannot be read: ask ops, the log says which",
+            ),
+            ApiError::Links(_)
+            | ApiError::Keys(_)
+            | ApiError::Outbox(_)
+            | ApiError::Attribution(_)
+            | ApiError::Policies(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -312,6 +355,8 @@ impl ApiError {
             ) => {
                 tracing::error!(%what, "control API: policies");
             }
+            ApiError::Attribution(error) => tracing::error!(%error, "control API: attribution"),
+            ApiError::Report(error) => tracing::warn!(%error, "control API: a report"),
             ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),

@@ -93,6 +93,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::app::reports::Desk;
+    use crate::attribution::events::EventStore;
+    use crate::attribution::events::hops::HopClicks;
+    use crate::attribution::events::sqlite::SqliteEventStore;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -124,6 +128,16 @@ mod tests {
             rehearsal: false,
         };
         let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&file).unwrap());
+        let current = Arc::clone(publisher.policies());
+        let desk = Desk {
+            events: Arc::clone(&events),
+            clicks: Arc::new(HopClicks::new(folder.path())),
+            touches: None,
+            policies: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+        };
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::clone(publisher.policies()),
@@ -134,6 +148,9 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            events: Arc::clone(&events),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: Clock::System,
             words,
@@ -147,7 +164,8 @@ mod tests {
         let store = Arc::clone(&state.policy_store);
         let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System, store);
         let summaries = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups), summaries });
+        let api =
+            Arc::new(Api { state, sessions: Arc::default(), backtests, lookups: Arc::clone(&lookups), summaries });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

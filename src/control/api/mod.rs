@@ -6,12 +6,14 @@ mod ask;
 mod backtests;
 pub(super) mod body;
 mod calendar;
+mod events;
 mod links;
 mod policies;
 mod qr;
 mod query;
 mod reports;
 mod shadow;
+mod sheets;
 mod webhooks;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use super::ControlState;
 use super::backtests::Backtests;
+use super::console::Sessions;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -97,6 +100,11 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
+    ReportLinks,
+    ReportFunnel,
+    ReportSettlement,
+    TellEvents,
+    ListEventQuarantine,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -128,9 +136,10 @@ const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
 const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
+const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: [Route; 34] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -152,6 +161,17 @@ pub const ROUTES: [Route; 29] = [
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
+    route(Verb::Get, "/v1/reports/links", Action::ReportLinks, READERS, "Report clicks"),
+    route(Verb::Get, "/v1/reports/funnel", Action::ReportFunnel, Role::ALL, "Report from the note to the order"),
+    route(
+        Verb::Get,
+        "/v1/reports/settlement",
+        Action::ReportSettlement,
+        Role::ALL,
+        "Report what orders are worth to whom",
+    ),
+    route(Verb::Post, "/v1/events", Action::TellEvents, TELLERS, "Tell front and back events"),
+    route(Verb::Get, "/v1/events/quarantine", Action::ListEventQuarantine, OPS, "List event rows that were set aside"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
@@ -165,17 +185,19 @@ pub const ROUTES: [Route; 29] = [
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    pub(super) sessions: Arc<Sessions>,
     backtests: Backtests,
     lookups: Arc<Semaphore>,
     summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
-pub fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let store = Arc::clone(&state.policy_store);
     let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
+        sessions,
         backtests,
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
@@ -220,6 +242,11 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::ReportLinks => on(filter, sheets::links),
+        Action::ReportFunnel => on(filter, sheets::funnel),
+        Action::ReportSettlement => on(filter, sheets::settlement),
+        Action::TellEvents => on(filter, events::tell),
+        Action::ListEventQuarantine => on(filter, events::quarantine),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -275,6 +302,7 @@ mod tests {
             ("KillDraft", &crate::control::kill::FIELDS),
             ("BacktestRequest", &super::backtests::FIELDS),
             ("ShadowRequest", &super::shadow::FIELDS),
+            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]

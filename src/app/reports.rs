@@ -1,0 +1,65 @@
+//! Who makes reports out of the stores of a data folder, and what is counted of events told.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use prometheus::proto::{MetricFamily, MetricType};
+
+use crate::attribution::events::{ClickCounts, EventStore, Kept, Tally};
+use crate::attribution::touches::TouchStore;
+use crate::domain::policy::PolicySet;
+use crate::domain::vocabulary::Vocabulary;
+use crate::policies::store::PolicyStore;
+use crate::report::asked::{Asked, Kind, ReportError, Reporter};
+use crate::report::funnel::{self, Sources};
+use crate::report::sheet::Sheet;
+use crate::telemetry::metrics::{counter, family};
+
+/// The stores that reports are made of.
+pub struct Desk {
+    /// Front and back events.
+    pub events: Arc<dyn EventStore>,
+    /// Clicks that count.
+    pub clicks: Arc<dyn ClickCounts>,
+    /// Clicks by their id, where they are kept.
+    pub touches: Option<Arc<dyn TouchStore>>,
+    /// Policy versions.
+    pub policies: Arc<dyn PolicyStore>,
+    /// The policy in force.
+    pub in_force: Box<dyn Fn() -> Arc<PolicySet> + Send + Sync>,
+    /// Names.
+    pub words: Arc<Vocabulary>,
+}
+
+#[async_trait]
+impl Reporter for Desk {
+    async fn report(&self, kind: Kind, asked: &Asked) -> Result<Sheet, ReportError> {
+        match kind {
+            Kind::Funnel => {
+                let in_force = (self.in_force)();
+                let sources = Sources {
+                    events: &*self.events,
+                    clicks: &*self.clicks,
+                    touches: self.touches.as_deref(),
+                    policies: &*self.policies,
+                    in_force: &in_force,
+                    words: &self.words,
+                };
+                funnel::sheet(sources, asked).await
+            }
+            Kind::Links | Kind::Settlement => Err(ReportError::NotMade(kind)),
+        }
+    }
+}
+
+/// What became of events that were told.
+pub(super) fn families(tally: &Tally) -> Vec<MetricFamily> {
+    let results =
+        Kept::ALL.iter().map(|kept| counter(tally.count(*kept) as f64, &[("result", kept.as_str().to_owned())]));
+    vec![family(
+        "hopgate_events_total",
+        "Rows of front and back events told over the API since start, by what became of them.",
+        MetricType::COUNTER,
+        results.collect(),
+    )]
+}
