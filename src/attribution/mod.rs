@@ -6,11 +6,15 @@
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
 //! - [`events`]: what happens around clicks, only ever added;
-//! - [`orders`]: reports of order lines, only ever added.
+//! - [`orders`]: reports of order lines, only ever added;
+//! - [`stats`]: figures and touches, kept up from hops.
 
 pub mod events;
 pub mod orders;
+pub mod stats;
 pub mod touches;
+#[cfg(test)]
+pub(crate) mod touches_conformance;
 
 /// Why a store of attribution could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

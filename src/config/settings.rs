@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::apps::{self, Apps};
+use super::attribution::{self, AttributionSettings};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
@@ -150,6 +151,8 @@ pub struct Settings {
     pub certificates: Vec<CertificateFiles>,
     /// How long before a link stops working its creator's webhooks are told.
     pub warn_ahead: Span,
+    /// Which clicks count, and how long attribution remembers them.
+    pub attribution: AttributionSettings,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
     /// Asking short links what they lead to, when a link is made.
@@ -209,6 +212,7 @@ impl Settings {
             landing: MatrixFile { path: base.join("landing.toml"), named: false },
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
+            attribution: AttributionSettings::default(),
             webhooks: Vec::new(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
@@ -318,6 +322,10 @@ impl Settings {
         if let Some(table) = section("reports") {
             let ahead = table.get("warn_ahead").and_then(|field| field.parse(|text| text.parse::<Span>()));
             set(&mut settings.warn_ahead, ahead);
+            table.finish();
+        }
+        if let Some(table) = section("attribution") {
+            settings.attribution = attribution::read(&table);
             table.finish();
         }
         if let Some(field) = root.get("webhooks") {

@@ -5,13 +5,15 @@
 //! - [`estimate`]: figures reckoned from a sample, with their interval;
 //! - [`money`]: amounts in integer fen;
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
-//! - [`touch`]: a recorded click as attribution sees it.
+//! - [`touch`]: a recorded click as attribution sees it;
+//! - [`validity`]: which clicks count.
 
 pub mod estimate;
 pub mod event;
 pub mod money;
 pub mod order;
 pub mod touch;
+pub mod validity;
 
 use super::vocabulary::closed_list;
 
