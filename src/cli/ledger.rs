@@ -73,7 +73,8 @@ impl Books {
     pub fn of(settings: &Settings) -> Result<Books, CliError> {
         let data = DataDir::new(&settings.data_dir);
         if !data.database().exists() && !data.orders().exists() {
-            let problem = format!("{}: no data is there; name the data folder with --data-dir", settings.data_dir.display());
+            let problem =
+                format!("{}: no data is there; name the data folder with --data-dir", settings.data_dir.display());
             return Err(CliError::Failed(problem));
         }
         let key = data.click_key()?;
@@ -210,7 +211,8 @@ fn tell_balances(owed: &BTreeMap<Party, Owed>) {
     }
     say!("{:<32} {:>16} {:>16} {:>16}  元 / yuan", "", "expected", "earned", "reversed");
     for (party, owed) in owed {
-        let (expected, earned, reversed) = (owed.expected.to_string(), owed.earned.to_string(), owed.reversed.to_string());
+        let (expected, earned, reversed) =
+            (owed.expected.to_string(), owed.earned.to_string(), owed.reversed.to_string());
         say!("{:<32} {expected:>16} {earned:>16} {reversed:>16}", party_name(party));
     }
 }
@@ -220,7 +222,13 @@ fn show(place: &Place, json: bool) -> Result<(), CliError> {
     let ledger = &books.settler.ledger;
     let (marks, closed, balances) = books
         .runtime
-        .block_on(async { Ok::<_, crate::attribution::StoreError>((ledger.marks().await?, ledger.closed().await?, ledger.balances(None).await?)) })
+        .block_on(async {
+            Ok::<_, crate::attribution::StoreError>((
+                ledger.marks().await?,
+                ledger.closed().await?,
+                ledger.balances(None).await?,
+            ))
+        })
         .map_err(CliError::failed)?;
     let mut months: Vec<Month> = balances.iter().map(|balance| balance.period).collect();
     months.extend(closed.iter().map(|closed| closed.period));
@@ -248,7 +256,9 @@ fn show(place: &Place, json: bool) -> Result<(), CliError> {
         let of: Vec<Balance> = balances.iter().filter(|balance| balance.period == month).cloned().collect();
         let owed = sum_up(&of, None);
         let total = |creators: bool| {
-            owed.iter().filter(|(party, _)| matches!(party, Party::Creator(_)) == creators && !matches!(party, Party::Network(_)))
+            owed.iter().filter(|(party, _)| {
+                matches!(party, Party::Creator(_)) == creators && !matches!(party, Party::Network(_))
+            })
         };
         let sum = |creators, pick: fn(&Owed) -> Fen| total(creators).map(|(_, owed)| pick(owed)).sum::<Fen>();
         let state = match closed.iter().find(|closed| closed.period == month) {
@@ -299,26 +309,40 @@ fn entries(asked: &Entries) -> Result<(), CliError> {
         }
         LedgerFormat::Csv => {
             let head = [
-                "number", "transaction", "period", "late", "network", "line", "account", "kind", "amount_fen",
-                "changed_at", "posted_at", "made_by", "match_version",
+                "number",
+                "transaction",
+                "period",
+                "late",
+                "network",
+                "line",
+                "account",
+                "kind",
+                "amount_fen",
+                "changed_at",
+                "posted_at",
+                "made_by",
+                "match_version",
             ];
-            csv(&head, found.iter().map(|entry| {
-                vec![
-                    entry.number.to_string(),
-                    entry.transaction.to_string(),
-                    entry.period.to_string(),
-                    entry.late.to_string(),
-                    entry.key.network.to_string(),
-                    harmless(&entry.key.line),
-                    harmless(&entry.slot.account.to_string()),
-                    entry.slot.kind.to_string(),
-                    entry.amount.0.to_string(),
-                    entry.changed_at.to_string(),
-                    entry.posted_at.to_string(),
-                    entry.trigger.to_string(),
-                    entry.match_version.to_string(),
-                ]
-            }))?;
+            csv(
+                &head,
+                found.iter().map(|entry| {
+                    vec![
+                        entry.number.to_string(),
+                        entry.transaction.to_string(),
+                        entry.period.to_string(),
+                        entry.late.to_string(),
+                        entry.key.network.to_string(),
+                        harmless(&entry.key.line),
+                        harmless(&entry.slot.account.to_string()),
+                        entry.slot.kind.to_string(),
+                        entry.amount.0.to_string(),
+                        entry.changed_at.to_string(),
+                        entry.posted_at.to_string(),
+                        entry.trigger.to_string(),
+                        entry.match_version.to_string(),
+                    ]
+                }),
+            )?;
         }
         LedgerFormat::Text => {
             say!("{:>9} {:<7} {:<5} {:<32} {:<10} {:>14}  line", "number", "period", "late", "account", "kind", "yuan");
@@ -387,7 +411,8 @@ fn line_of(place: &Place, network: &str, line: &str, account: &str) -> Result<()
     let books = Books::open(place)?;
     let key = LineKey { network, account: account.into(), line: line.into() };
     let Settler { ledger, orders, key: click_key, .. } = &books.settler;
-    let chain = books.runtime.block_on(chain_of_line(&**ledger, &**orders, &key, click_key)).map_err(CliError::failed)?;
+    let chain =
+        books.runtime.block_on(chain_of_line(&**ledger, &**orders, &key, click_key)).map_err(CliError::failed)?;
     let chain = chain.ok_or_else(|| CliError::Failed(format!("no report of `{}` was ever imported", name(&key))))?;
     let shown = serde_json::to_string_pretty(&chain).map_err(CliError::failed)?;
     say!("{shown}");
@@ -416,7 +441,9 @@ fn verify(place: &Place, json: bool) -> Result<(), CliError> {
     }
     match checked.fault_count {
         0 => Ok(()),
-        count => Err(CliError::Failed(format!("the books are not whole: {count} faults; restore a backup of orders.sqlite"))),
+        count => {
+            Err(CliError::Failed(format!("the books are not whole: {count} faults; restore a backup of orders.sqlite")))
+        }
     }
 }
 
@@ -474,7 +501,10 @@ fn recompute(place: &Place, rules: Option<&Path>, dry: bool, json: bool) -> Resu
     drop(out);
     moved.retain(|_, amount| !amount.is_zero());
     if json {
-        say!("{}", json!({"dry_run": dry, "rules": settler.counting.version, "lines": settled.lines, "moved_fen": moved}));
+        say!(
+            "{}",
+            json!({"dry_run": dry, "rules": settler.counting.version, "lines": settled.lines, "moved_fen": moved})
+        );
         return Ok(());
     }
     if told > TOLD {

@@ -12,6 +12,7 @@ use super::asked::{Asked, By, ReportError};
 use super::sheet::{Cell, Chart, Column, Sheet};
 use crate::attribution::ledger::chain::click_text;
 use crate::attribution::ledger::{Ledger, Sum};
+use crate::attribution::orders::import::USUAL_ACCOUNT;
 use crate::domain::attribution::entries::{Kind, Party, Side};
 use crate::domain::attribution::matching::ALL;
 use crate::domain::attribution::money::Fen;
@@ -230,7 +231,10 @@ fn group_cells(by: By, sum: &Sum, key: &ClickKey) -> Vec<Cell> {
         By::Note => vec![text(&sum.matched.note)],
         By::Order => {
             let line = &sum.line;
-            let to = format!("/v1/orders/{}/{}", line.key.network, part(&line.key.line));
+            let mut to = format!("/v1/orders/{}/{}", line.key.network, part(&line.key.line));
+            if *line.key.account != *USUAL_ACCOUNT {
+                to.push_str(&format!("?account={}", part(&line.key.account)));
+            }
             let click = sum.matched.click.map(|click| click_text(key, click));
             vec![
                 text(&line.order),
