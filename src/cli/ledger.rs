@@ -256,7 +256,7 @@ fn show(place: &Place, json: bool) -> Result<(), CliError> {
         let of: Vec<Balance> = balances.iter().filter(|balance| balance.period == month).cloned().collect();
         let owed = sum_up(&of, None);
         let total = |creators: bool| {
-            owed.iter().filter(|(party, _)| {
+            owed.iter().filter(move |(party, _)| {
                 matches!(party, Party::Creator(_)) == creators && !matches!(party, Party::Network(_))
             })
         };
