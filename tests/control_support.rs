@@ -160,7 +160,7 @@ impl Running {
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),
-            journal_dir: at("journal"),
+            hops: hopgate::archive::Recorded::of(folder.path()),
             public_url: "http://127.0.0.1:8080".into(),
             node: "n1".into(),
         };

@@ -56,8 +56,7 @@ fn links(place: &Place, count: usize) {
     assert_eq!(ran.code, 0, "{ran:?}");
     for creator in ["c0", "c1"] {
         let position = format!("7{}", &creator[1..]);
-        let ran =
-            place.run(&["orders", "position", "add", "--network", "direct", &position, "--creator", creator]);
+        let ran = place.run(&["orders", "position", "add", "--network", "direct", &position, "--creator", creator]);
         assert_eq!(ran.code, 0, "{ran:?}");
     }
 }
@@ -85,9 +84,7 @@ fn from_a_click_to_an_order_to_what_is_owed() {
         ],
     );
     assert_eq!(taken["added"], 4, "{taken}");
-    let party = |name: &str, expected: i64, earned: i64| {
-        json!({"party": name, "expected_fen": expected, "earned_fen": earned, "reversed_fen": 0})
-    };
+    let party = |name: &str, expected: i64, earned: i64| json!({"party": name, "expected_fen": expected, "earned_fen": earned, "reversed_fen": 0});
     let whole = json!([
         party("network:direct", 540, 280),
         party("creator:c0", 0, 280),
@@ -103,7 +100,8 @@ fn from_a_click_to_an_order_to_what_is_owed() {
     let key = std::fs::read_to_string(place.path("data/admin.key")).unwrap();
     let ask = |method: &str, path: &str| {
         let key = format!("Bearer {}", key.trim());
-        let answer = Client::connect(server.control).ask(method, path, &[("Authorization", &key), ("Content-Length", "0")]);
+        let answer =
+            Client::connect(server.control).ask(method, path, &[("Authorization", &key), ("Content-Length", "0")]);
         (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap_or(Value::Null))
     };
     let (status, hop) = ask("GET", &format!("/v1/hops/{second}"));
@@ -112,7 +110,10 @@ fn from_a_click_to_an_order_to_what_is_owed() {
     assert_eq!(chain["match"]["click"]["agreement"], "wide");
     assert_eq!(chain["match"]["runner_up"]["click_id"], json!(first));
     assert_eq!(chain["match"]["click"]["policy_version"], hop["policy_version"]);
-    assert_eq!((chain["match"]["click"]["window_days"].as_u64(), chain["match"]["rules"].as_u64()), (Some(15), Some(1)));
+    assert_eq!(
+        (chain["match"]["click"]["window_days"].as_u64(), chain["match"]["rules"].as_u64()),
+        (Some(15), Some(1))
+    );
     assert_eq!(chain["entries"][0]["amount_fen"], 500);
     let (status, shown) = ask("GET", "/v1/orders/direct/2");
     assert_eq!((status, &shown["match"]["click"]["click_id"]), (200, &json!(first)), "{shown}");
@@ -211,15 +212,19 @@ fn kills_and_two_at_once_change_nothing() {
     let left = json_of(&place.run(&["ledger", "settle", "--json"]));
     println!("{} of {} order reports were left after the kills", left["events"], orders.len());
 
-    let mut both: Vec<_> =
-        (0..2).map(|_| crowded.command(&["ledger", "settle"]).stdout(std::process::Stdio::null()).spawn().unwrap()).collect();
+    let mut both: Vec<_> = (0..2)
+        .map(|_| crowded.command(&["ledger", "settle"]).stdout(std::process::Stdio::null()).spawn().unwrap())
+        .collect();
     for one in &mut both {
         assert!(one.wait().unwrap().success());
     }
     for place in [&place, &crowded] {
         assert_eq!(owed(place), right);
         let checked = json_of(&place.run(&["ledger", "verify", "--json"]));
-        assert_eq!((&checked["fault_count"], &checked["waiting"], &checked["lines"]), (&json!(0), &json!(0), &json!(4_000)));
+        assert_eq!(
+            (&checked["fault_count"], &checked["waiting"], &checked["lines"]),
+            (&json!(0), &json!(0), &json!(4_000))
+        );
         let again = json_of(&place.run(&["ledger", "settle", "--json"]));
         assert_eq!((&again["events"], &again["lines"]), (&json!(0), &json!(0)));
     }

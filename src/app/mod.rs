@@ -4,6 +4,7 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod archive;
 pub mod ledger;
 mod notify;
 mod observe;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::archive::Recorded;
 use crate::attribution::announce::Nobody;
 use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
@@ -158,6 +160,7 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     publisher: Arc<Publisher>,
     policy_watch: Option<JoinHandle<()>>,
+    archiving: Option<archive::Archiving>,
     stats_follower: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
@@ -197,19 +200,34 @@ impl DataDir {
         self.0.join("hopgate.sqlite")
     }
 
-    /// The database of order reports and what follows from them.
-    pub fn orders(&self) -> PathBuf {
-        self.0.join("orders.sqlite")
-    }
-
     /// The file of figures and touches; made anew from the hops when it is gone.
     pub fn stats(&self) -> PathBuf {
         self.0.join("stats.sqlite")
     }
 
+    /// The database of order reports and what follows from them.
+    pub fn orders(&self) -> PathBuf {
+        self.0.join("orders.sqlite")
+    }
+
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Every recorded hop: the journal and the archive.
+    pub fn hops(&self) -> Recorded {
+        Recorded::of(&self.0)
+    }
+
+    /// The folder of the raw log.
+    pub fn raw(&self) -> PathBuf {
+        self.0.join("raw")
+    }
+
+    /// Where the records of purges are kept, one a line.
+    pub fn purges(&self) -> PathBuf {
+        self.0.join("purges.ndjson")
     }
 
     /// Where the first ops key is written.
@@ -287,8 +305,6 @@ impl App {
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
-        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
-        let order_tally = Arc::new(orders::Tally::default());
         let figures = Stats::open(&data.stats(), &settings.attribution.validity)?;
         if figures.rules() != settings.attribution.validity {
             tracing::warn!(
@@ -298,6 +314,8 @@ impl App {
             );
         }
         let following = Arc::new(stats::Tally::default());
+        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
+        let order_tally = Arc::new(orders::Tally::default());
         let settler = ledger::settler(
             Arc::new(SqliteLedger::open(&data.orders())?),
             Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?),
@@ -352,7 +370,10 @@ impl App {
             replay: Replay::default(),
             node: settings.node.clone(),
             proxy: settings.proxy.clone(),
+            raw: archive::raw_log(&settings, &data, &clock)
+                .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
+        let keeper = settings.archive.enabled.then(|| archive::keeper(&settings, &data, gateway.click_key.clone()));
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();
@@ -373,6 +394,7 @@ impl App {
                 events: Arc::clone(&event_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
+                archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
                 following: Arc::clone(&following),
             },
         );
@@ -414,7 +436,7 @@ impl App {
             clock: clock.clone(),
             words,
             click_key,
-            journal_dir: data.journal(),
+            hops: data.hops(),
             public_url: public_url.clone(),
             node: settings.node.clone(),
         };
@@ -495,6 +517,7 @@ impl App {
             certificates,
             publisher,
             policy_watch: None,
+            archiving: None,
             stats_follower,
             draining,
             drain_workers,
@@ -503,6 +526,9 @@ impl App {
             runtime: Some(runtime),
         };
         app.start_upkeep(control_drained)?;
+        if let Some(keeper) = keeper {
+            app.archiving = Some(archive::Archiving::start(keeper, &app.settings, &data, app.gateway.clock.clone())?);
+        }
         Ok(app)
     }
 
@@ -561,6 +587,10 @@ impl App {
             faults.push(error.to_string());
         }
         let _ = self.drain_control.send(true);
+        // Whatever it is at can be done again.
+        if self.archiving.take().is_some_and(|archiving| archiving.end().is_err()) {
+            faults.push("the archive's thread panicked".to_owned());
+        }
         if let Some(watch) = self.policy_watch.take()
             && watch.join().is_err()
         {

@@ -46,6 +46,8 @@ pub struct Observed {
     pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
+    /// The archive's figures, where there is one.
+    pub archive: Option<Arc<crate::archive::keeper::Tally>>,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -69,6 +71,8 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(super::ledger::families(&observed.books));
         families.extend(super::stats::families(&observed.following));
         families.extend(super::reports::families(&observed.events));
+        families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
+        families.extend(super::archive::raw_families(&observed.gateway.raw));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

@@ -65,6 +65,11 @@ pub enum Command {
     /// Whom orders are credited to, and what everyone is owed.
     #[command(subcommand)]
     Ledger(ledger_args::Ledger),
+    /// Parquet files of hops.
+    #[command(subcommand)]
+    Archive(Archive),
+    /// Erase what is personal in hops, and prove it: visitors' networks and hashes, and the raw log.
+    Purge(Purge),
     /// Reports.
     #[command(subcommand)]
     Report(Report),
@@ -552,6 +557,12 @@ pub enum Hops {
         /// … until just before this one.
         #[arg(long, value_name = "TIME")]
         to: Option<Timestamp>,
+        /// Only of this link.
+        #[arg(long)]
+        code: Option<String>,
+        /// Only of this creator.
+        #[arg(long)]
+        creator: Option<String>,
         /// The file's format.
         #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
         format: ExportFormat,
@@ -582,6 +593,57 @@ pub enum ExportFormat {
     Ndjson,
     /// Comma-separated values with a head line.
     Csv,
+    /// Columns with types, as the archive has them.
+    Parquet,
+}
+
+/// `hopgate archive`.
+#[derive(Subcommand, Debug)]
+pub enum Archive {
+    /// Archive finished segments now, and remove those that may go. A gateway that serves does so by itself.
+    Run {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is in the archive, and what of it is in the journal too.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// A JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `hopgate purge`.
+#[derive(Args, Debug)]
+pub struct Purge {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// Hops decided before this instant; `[privacy] keep_visitors` ago without this and --older-than.
+    #[arg(long, value_name = "TIME", conflicts_with = "older_than")]
+    pub before: Option<Timestamp>,
+    /// Hops decided longer ago than this: 30d, 12h.
+    #[arg(long, value_name = "SPAN")]
+    pub older_than: Option<Span>,
+    /// Only on links of this creator.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// Only on this link.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Change nothing, say what would be erased.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The record as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hopgate report`.

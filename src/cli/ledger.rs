@@ -275,7 +275,7 @@ fn show(place: &Place, json: bool) -> Result<(), CliError> {
 /// Writes rows as CSV to standard output.
 fn csv(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<(), CliError> {
     let mut writer = ::csv::Writer::from_writer(BufWriter::new(std::io::stdout().lock()));
-    let mut write = || {
+    let write = || {
         writer.write_record(head)?;
         for row in rows {
             writer.write_record(row)?;

@@ -8,6 +8,7 @@ macro_rules! say {
     ($($told:tt)*) => { crate::cli::tell(format_args!($($told)*)) };
 }
 
+mod archive;
 mod args;
 mod backtest;
 mod calendar;
@@ -148,6 +149,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Ledger(asked) => ledger::run(asked),
         Command::Stats(asked) => stats::run(&asked),
         Command::Events(asked) => events::run(asked),
+        Command::Archive(asked) => archive::run(asked),
+        Command::Purge(asked) => archive::purge(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

@@ -45,11 +45,11 @@ pub mod sightings;
 pub mod terms;
 pub mod warnings;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use ops::{OpsState, ops_router};
 
+use crate::archive::Recorded;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Settler;
 use crate::attribution::orders::intake::OrderIntake;
@@ -113,8 +113,8 @@ pub struct ControlState {
     pub words: Arc<Vocabulary>,
     /// The secret of click ids.
     pub click_key: ClickKey,
-    /// Where this node's journal is, for looking up hops.
-    pub journal_dir: PathBuf,
+    /// Where this node's hops are, for looking them up.
+    pub hops: Recorded,
     /// What short links begin with, e.g. `https://go.example`.
     pub public_url: String,
     /// This gateway's name.

@@ -156,7 +156,7 @@ const EARNERS: &[Role] = &[Role::Creator, Role::Merchant, Role::Ops];
 const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 45] = [
+pub const ROUTES: &[Route] = &[
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -228,7 +228,7 @@ pub(super) struct Api {
 /// The routes of the control listener.
 pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let store = Arc::clone(&state.policy_store);
-    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone(), store);
+    let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
         sessions,
@@ -237,7 +237,7 @@ pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
     });
     let mut router = Router::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().copied() {
         let mut methods = handler(route);
         if !route.roles.is_empty() {
             methods = methods.route_layer(from_fn_with_state((Arc::clone(&api), route.roles), guard));
