@@ -18,6 +18,8 @@ mod explain;
 mod http;
 mod kills;
 mod landing;
+mod order_positions;
+mod order_quarantine;
 mod orders;
 mod orders_args;
 mod policy;
