@@ -492,7 +492,7 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
-        let (links, clock) = (Arc::clone(gateway.catalog.store()), gateway.clock.clone());
+        let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
         orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
         ledger::start(&runtime, settler, Arc::new(Nobody), clock, books, control_drained.clone());
         let parts = notify::Parts {

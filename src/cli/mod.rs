@@ -21,6 +21,8 @@ mod kills;
 mod landing;
 mod ledger;
 mod ledger_args;
+mod order_positions;
+mod order_quarantine;
 mod orders;
 mod orders_args;
 mod policy;
