@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hopgate::app::reports::Desk;
-use hopgate::attribution::events::hops::HopClicks;
 use hopgate::attribution::events::sqlite::SqliteEventStore;
+use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::click::landings::Landings;
@@ -19,6 +19,7 @@ use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
 use hopgate::control::{ControlState, OpsState, ops_router, router};
+use hopgate::domain::attribution::validity::Rules as Validity;
 use hopgate::domain::click_id::ClickKey;
 use hopgate::domain::policy::lint::HeavyTraffic;
 use hopgate::domain::time::Timestamp;
@@ -114,8 +115,7 @@ impl Running {
         let current = Arc::clone(&policies);
         let desk = Desk {
             events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
-            clicks: Arc::new(HopClicks::new(&at("journal"))),
-            touches: None,
+            stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
             policies: policy_store,
             in_force: Box::new(move || current.current()),
             words: Arc::clone(&words),

@@ -24,9 +24,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
-use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
@@ -186,6 +186,11 @@ impl DataDir {
         self.0.join("hopgate.sqlite")
     }
 
+    /// The file of figures and touches; made anew from the hops when it is gone.
+    pub fn stats(&self) -> PathBuf {
+        self.0.join("stats.sqlite")
+    }
+
     /// The database of order reports and what follows from them.
     pub fn orders(&self) -> PathBuf {
         self.0.join("orders.sqlite")
@@ -271,6 +276,7 @@ impl App {
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
+        let figures = Stats::open(&data.stats(), &settings.attribution.validity)?;
         let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
         let event_tally = Arc::new(EventTally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
@@ -344,8 +350,7 @@ impl App {
         let in_force = Arc::clone(&policies);
         let reporter: Arc<dyn Reporter> = Arc::new(Desk {
             events: Arc::clone(&events),
-            clicks: Arc::new(HopClicks::new(&data.journal())),
-            touches: None,
+            stats: figures.clone(),
             policies: Arc::clone(&policy_store),
             in_force: Box::new(move || in_force.current()),
             words: Arc::clone(&words),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prometheus::proto::{MetricFamily, MetricType};
 
-use crate::attribution::events::{ClickCounts, EventStore, Kept, Tally};
-use crate::attribution::touches::TouchStore;
+use crate::attribution::events::{EventStore, Kept, Tally};
+use crate::attribution::stats::Stats;
 use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
@@ -19,10 +19,8 @@ use crate::telemetry::metrics::{counter, family};
 pub struct Desk {
     /// Front and back events.
     pub events: Arc<dyn EventStore>,
-    /// Clicks that count.
-    pub clicks: Arc<dyn ClickCounts>,
-    /// Clicks by their id, where they are kept.
-    pub touches: Option<Arc<dyn TouchStore>>,
+    /// Figures and touches.
+    pub stats: Stats,
     /// Policy versions.
     pub policies: Arc<dyn PolicyStore>,
     /// The policy in force.
@@ -39,8 +37,8 @@ impl Reporter for Desk {
                 let in_force = (self.in_force)();
                 let sources = Sources {
                     events: &*self.events,
-                    clicks: &*self.clicks,
-                    touches: self.touches.as_deref(),
+                    clicks: &self.stats,
+                    touches: &self.stats,
                     policies: &*self.policies,
                     in_force: &in_force,
                     words: &self.words,

@@ -10,8 +10,8 @@ use super::data::{runtime, told};
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::app::reports::Desk;
-use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
+use crate::attribution::stats::Stats;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::control::fields::FieldFault;
@@ -94,10 +94,14 @@ fn desk(settings: &Settings) -> Result<Desk, CliError> {
     there(&settings.data_dir)?;
     let data = DataDir::new(&settings.data_dir);
     let in_force = super::policy::in_force(settings)?;
+    let stats = Stats::open(&data.stats(), &settings.attribution.validity).map_err(CliError::failed)?;
+    // What was clicked since anybody counted.
+    if data.journal().exists() {
+        stats.catch_up(&settings.data_dir, None, |_| {}).map_err(CliError::failed)?;
+    }
     Ok(Desk {
         events: Arc::new(SqliteEventStore::open(&data.orders()).map_err(CliError::failed)?),
-        clicks: Arc::new(HopClicks::new(&data.journal())),
-        touches: None,
+        stats,
         policies: Arc::new(SqlitePolicyStore::open(&data.database()).map_err(CliError::failed)?),
         in_force: Box::new(move || Arc::clone(&in_force)),
         words: Arc::new(settings.words.clone()),

@@ -95,8 +95,8 @@ mod tests {
     use super::*;
     use crate::app::reports::Desk;
     use crate::attribution::events::EventStore;
-    use crate::attribution::events::hops::HopClicks;
     use crate::attribution::events::sqlite::SqliteEventStore;
+    use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -105,6 +105,7 @@ mod tests {
     use crate::control::ControlState;
     use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::domain::attribution::validity::Rules as Validity;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
@@ -132,8 +133,7 @@ mod tests {
         let current = Arc::clone(publisher.policies());
         let desk = Desk {
             events: Arc::clone(&events),
-            clicks: Arc::new(HopClicks::new(folder.path())),
-            touches: None,
+            stats: Stats::open(&folder.path().join("stats.sqlite"), &Validity::default()).unwrap(),
             policies: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
             in_force: Box::new(move || current.current()),
             words: Arc::clone(&words),
