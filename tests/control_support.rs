@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use hopgate::app::reports::Desk;
 use hopgate::attribution::events::sqlite::SqliteEventStore;
+use hopgate::attribution::orders::sqlite::SqliteOrderStore;
 use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
@@ -18,6 +19,7 @@ use hopgate::clock::Clock;
 use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
+use hopgate::control::sightings::Sightings;
 use hopgate::control::{ControlState, OpsState, ops_router, router};
 use hopgate::domain::attribution::validity::Rules as Validity;
 use hopgate::domain::click_id::ClickKey;
@@ -116,6 +118,7 @@ impl Running {
         let desk = Desk {
             events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
             stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
+            data_dir: folder.path().to_path_buf(),
             policies: policy_store,
             in_force: Box::new(move || current.current()),
             words: Arc::clone(&words),
@@ -133,11 +136,14 @@ impl Running {
             events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
             event_tally: Arc::default(),
             reporter: Arc::new(desk),
+            stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
+            sightings: Sightings::untold(),
+            orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
             resolver: None,
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),
-            journal_dir: at("journal"),
+            hops: hopgate::archive::Recorded::of(folder.path()),
             public_url: "http://127.0.0.1:8080".into(),
             node: "n1".into(),
         };

@@ -4,11 +4,14 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod archive;
 mod notify;
 mod observe;
+mod orders;
 pub mod reports;
 pub mod resolve;
 pub mod signals;
+mod stats;
 mod upkeep;
 
 use std::fs;
@@ -24,8 +27,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::archive::Recorded;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::orders::intake::OrderIntake;
+use crate::attribution::orders::sqlite::SqliteOrderStore;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
@@ -40,6 +46,7 @@ use crate::config::settings::{PolicySource, Settings};
 use crate::config::tree::Fault;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, ensure_admin_key};
+use crate::control::sightings::Sightings;
 use crate::control::{ControlState, OpsState};
 use crate::domain::click_id::ClickKey;
 use crate::domain::policy::Reason;
@@ -148,6 +155,8 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     publisher: Arc<Publisher>,
     policy_watch: Option<JoinHandle<()>>,
+    archiving: Option<archive::Archiving>,
+    stats_follower: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
     drain_control: signal::Sender<bool>,
@@ -199,6 +208,21 @@ impl DataDir {
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Every recorded hop: the journal and the archive.
+    pub fn hops(&self) -> Recorded {
+        Recorded::of(&self.0)
+    }
+
+    /// The folder of the raw log.
+    pub fn raw(&self) -> PathBuf {
+        self.0.join("raw")
+    }
+
+    /// Where the records of purges are kept, one a line.
+    pub fn purges(&self) -> PathBuf {
+        self.0.join("purges.ndjson")
     }
 
     /// Where the first ops key is written.
@@ -279,6 +303,16 @@ impl App {
         let figures = Stats::open(&data.stats(), &settings.attribution.validity)?;
         let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
         let event_tally = Arc::new(EventTally::default());
+        if figures.rules() != settings.attribution.validity {
+            tracing::warn!(
+                counted_by = %figures.rules_version(),
+                settings = %settings.attribution.validity.version(),
+                "the rules of [attribution.validity] have changed: figures go on under the old ones until `hopgate stats rebuild`"
+            );
+        }
+        let following = Arc::new(stats::Tally::default());
+        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
+        let order_tally = Arc::new(orders::Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -321,7 +355,10 @@ impl App {
             replay: Replay::default(),
             node: settings.node.clone(),
             proxy: settings.proxy.clone(),
+            raw: archive::raw_log(&settings, &data, &clock)
+                .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
+        let keeper = settings.archive.enabled.then(|| archive::keeper(&settings, &data, gateway.click_key.clone()));
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();
@@ -338,8 +375,11 @@ impl App {
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
                 events: Arc::clone(&event_tally),
+                orders: Arc::clone(&order_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
+                archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
+                following: Arc::clone(&following),
             },
         );
         runtime.spawn(upstream::resolve(Arc::clone(&upstreams)));
@@ -351,6 +391,7 @@ impl App {
         let reporter: Arc<dyn Reporter> = Arc::new(Desk {
             events: Arc::clone(&events),
             stats: figures.clone(),
+            data_dir: settings.data_dir.clone(),
             policies: Arc::clone(&policy_store),
             in_force: Box::new(move || in_force.current()),
             words: Arc::clone(&words),
@@ -368,11 +409,14 @@ impl App {
             events,
             event_tally,
             reporter,
+            stats: figures.clone(),
+            sightings: sightings(&gateway, &figures),
+            orders: Arc::clone(&orders),
             resolver,
             clock: clock.clone(),
             words,
             click_key,
-            journal_dir: data.journal(),
+            hops: data.hops(),
             public_url: public_url.clone(),
             node: settings.node.clone(),
         };
@@ -424,6 +468,8 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let (links, clock) = (Arc::clone(gateway.catalog.store()), gateway.clock.clone());
+        orders::start(&runtime, orders, links, clock, order_tally, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),
@@ -433,6 +479,14 @@ impl App {
             tally,
         };
         notify::start(&runtime, parts, &control_drained);
+        let follower = stats::Parts {
+            stats: figures,
+            data_dir: settings.data_dir.clone(),
+            journal: Arc::clone(&stats),
+            settings: settings.attribution.clone(),
+            tally: following,
+        };
+        let stats_follower = Some(stats::start(follower, control_drained.clone())?);
         let mut app = App {
             addresses,
             gateway,
@@ -442,6 +496,8 @@ impl App {
             certificates,
             publisher,
             policy_watch: None,
+            archiving: None,
+            stats_follower,
             draining,
             drain_workers,
             drain_control,
@@ -449,6 +505,9 @@ impl App {
             runtime: Some(runtime),
         };
         app.start_upkeep(control_drained)?;
+        if let Some(keeper) = keeper {
+            app.archiving = Some(archive::Archiving::start(keeper, &app.settings, &data, app.gateway.clock.clone())?);
+        }
         Ok(app)
     }
 
@@ -507,10 +566,19 @@ impl App {
             faults.push(error.to_string());
         }
         let _ = self.drain_control.send(true);
+        // Whatever it is at can be done again.
+        if self.archiving.take().is_some_and(|archiving| archiving.end().is_err()) {
+            faults.push("the archive's thread panicked".to_owned());
+        }
         if let Some(watch) = self.policy_watch.take()
             && watch.join().is_err()
         {
             faults.push("the watch on policy switches panicked".to_owned());
+        }
+        if let Some(follower) = self.stats_follower.take()
+            && follower.join().is_err()
+        {
+            faults.push("the thread that counts hops panicked".to_owned());
         }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
@@ -548,6 +616,17 @@ pub fn policy_rules(settings: &Settings, clock: &Clock) -> Rules {
         traffic: settings.traffic.clone(),
         rehearsal: matches!(clock, Clock::Shifted(_)),
     }
+}
+
+/// Creators at work, as their own clicks would be hashed.
+fn sightings(gateway: &Arc<Gateway>, stats: &Stats) -> Sightings {
+    let (gateway, stats) = (Arc::clone(gateway), stats.clone());
+    Sightings::new(move |creator, address, agent| {
+        let now = gateway.clock.now();
+        if let Some(visitor) = gateway.visitors.hash(now, address, agent) {
+            stats.note_own(creator, visitor, now);
+        }
+    })
 }
 
 fn labels(gateway: &Gateway) -> Labels {

@@ -36,10 +36,16 @@ pub struct Observed {
     pub webhooks: Arc<Tally>,
     /// What became of events that were told.
     pub events: Arc<crate::attribution::events::Tally>,
+    /// What is in the store of orders.
+    pub orders: Arc<super::orders::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
+    /// What counting hops has done.
+    pub(super) following: Arc<super::stats::Tally>,
     /// Upstreams of proxied landings.
     pub upstreams: Upstreams,
+    /// The archive's figures, where there is one.
+    pub archive: Option<Arc<crate::archive::keeper::Tally>>,
 }
 
 /// Makes everything observed part of `/metrics`.
@@ -60,6 +66,10 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(super::reports::families(&observed.events));
+        families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
+        families.extend(super::archive::raw_families(&observed.gateway.raw));
+        families.extend(super::stats::families(&observed.following));
+        families.extend(super::orders::families(&observed.orders));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

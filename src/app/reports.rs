@@ -1,10 +1,12 @@
 //! Who makes reports out of the stores of a data folder, and what is counted of events told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prometheus::proto::{MetricFamily, MetricType};
 
+use crate::attribution::StoreError;
 use crate::attribution::events::{EventStore, Kept, Tally};
 use crate::attribution::stats::Stats;
 use crate::domain::policy::PolicySet;
@@ -12,6 +14,7 @@ use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
 use crate::report::asked::{Asked, Kind, ReportError, Reporter};
 use crate::report::funnel::{self, Sources};
+use crate::report::links;
 use crate::report::sheet::Sheet;
 use crate::telemetry::metrics::{counter, family};
 
@@ -21,6 +24,8 @@ pub struct Desk {
     pub events: Arc<dyn EventStore>,
     /// Figures and touches.
     pub stats: Stats,
+    /// Where the hops are, for figures under other rules.
+    pub data_dir: PathBuf,
     /// Policy versions.
     pub policies: Arc<dyn PolicyStore>,
     /// The policy in force.
@@ -45,7 +50,12 @@ impl Reporter for Desk {
                 };
                 funnel::sheet(sources, asked).await
             }
-            Kind::Links | Kind::Settlement => Err(ReportError::NotMade(kind)),
+            Kind::Links => {
+                let (stats, data_dir, asked) = (self.stats.clone(), self.data_dir.clone(), asked.clone());
+                let made = tokio::task::spawn_blocking(move || links::sheet(&stats, &data_dir, &asked, |_| {}));
+                made.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+            }
+            Kind::Settlement => Err(ReportError::NotMade(kind)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::policy_args;
+use super::{orders_args, policy_args};
 use crate::audit::backtest::USUAL_SAMPLES;
 use crate::audit::shift::Shift;
 use crate::domain::span::Span;
@@ -56,6 +56,17 @@ pub enum Command {
     /// Front and back events: what happens around clicks.
     #[command(subcommand)]
     Events(Events),
+    /// Parquet files of hops.
+    #[command(subcommand)]
+    Archive(Archive),
+    /// Erase what is personal in hops, and prove it: visitors' networks and hashes, and the raw log.
+    Purge(Purge),
+    /// Figures that are kept up from recorded hops.
+    #[command(subcommand)]
+    Stats(Stats),
+    /// Order reports of the networks, and whose positions are.
+    #[command(subcommand)]
+    Orders(orders_args::Orders),
     /// Reports.
     #[command(subcommand)]
     Report(Report),
@@ -68,6 +79,21 @@ pub enum Command {
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
+}
+
+/// `hopgate stats`.
+#[derive(Subcommand, Debug)]
+pub enum Stats {
+    /// Count the hops that were not counted yet; a gateway that runs does so by itself.
+    Follow {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Count every recorded hop anew, by the rules of the settings; beside a running gateway, if need be.
+    Rebuild {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// `hopgate sign`.
@@ -528,6 +554,12 @@ pub enum Hops {
         /// … until just before this one.
         #[arg(long, value_name = "TIME")]
         to: Option<Timestamp>,
+        /// Only of this link.
+        #[arg(long)]
+        code: Option<String>,
+        /// Only of this creator.
+        #[arg(long)]
+        creator: Option<String>,
         /// The file's format.
         #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
         format: ExportFormat,
@@ -558,6 +590,57 @@ pub enum ExportFormat {
     Ndjson,
     /// Comma-separated values with a head line.
     Csv,
+    /// Columns with types, as the archive has them.
+    Parquet,
+}
+
+/// `hopgate archive`.
+#[derive(Subcommand, Debug)]
+pub enum Archive {
+    /// Archive finished segments now, and remove those that may go. A gateway that serves does so by itself.
+    Run {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What is in the archive, and what of it is in the journal too.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// A JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `hopgate purge`.
+#[derive(Args, Debug)]
+pub struct Purge {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// Hops decided before this instant; `[privacy] keep_visitors` ago without this and --older-than.
+    #[arg(long, value_name = "TIME", conflicts_with = "older_than")]
+    pub before: Option<Timestamp>,
+    /// Hops decided longer ago than this: 30d, 12h.
+    #[arg(long, value_name = "SPAN")]
+    pub older_than: Option<Span>,
+    /// Only on links of this creator.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// Only on this link.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Change nothing, say what would be erased.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The record as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hopgate report`.

@@ -8,6 +8,7 @@ macro_rules! say {
     ($($told:tt)*) => { crate::cli::tell(format_args!($($told)*)) };
 }
 
+mod archive;
 mod args;
 mod backtest;
 mod calendar;
@@ -18,6 +19,8 @@ mod explain;
 mod http;
 mod kills;
 mod landing;
+mod orders;
+mod orders_args;
 mod policy;
 mod policy_args;
 mod progress;
@@ -26,6 +29,7 @@ mod serve;
 mod sheets;
 mod short_links;
 mod sign;
+mod stats;
 mod terms;
 mod verify;
 mod webhook;
@@ -140,6 +144,10 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
         Command::Events(asked) => events::run(asked),
+        Command::Archive(asked) => archive::run(asked),
+        Command::Purge(asked) => archive::purge(asked),
+        Command::Stats(asked) => stats::run(&asked),
+        Command::Orders(asked) => orders::run(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

@@ -102,6 +102,7 @@ fn desk(settings: &Settings) -> Result<Desk, CliError> {
     Ok(Desk {
         events: Arc::new(SqliteEventStore::open(&data.orders()).map_err(CliError::failed)?),
         stats,
+        data_dir: settings.data_dir.clone(),
         policies: Arc::new(SqlitePolicyStore::open(&data.database()).map_err(CliError::failed)?),
         in_force: Box::new(move || Arc::clone(&in_force)),
         words: Arc::new(settings.words.clone()),

@@ -46,6 +46,7 @@ pub(super) async fn guard(
         let allowed = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
         return Err(ApiError::Forbidden(format!("a {} key may not do this: use a key of {allowed}", caller.role)));
     }
+    api.state.sightings.note(&caller, &request);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

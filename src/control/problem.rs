@@ -93,6 +93,10 @@ pub enum ApiError {
     Attribution(AttributionError),
     /// A report.
     Report(ReportError),
+    /// No order line has this key, or it is not the caller's.
+    UnknownOrder,
+    /// Nothing is registered of this position.
+    UnknownPosition,
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -320,8 +324,20 @@ impl ApiError {
             ApiError::Links(_)
             | ApiError::Keys(_)
             | ApiError::Outbox(_)
-            | ApiError::Attribution(_)
-            | ApiError::Policies(_) => store_unavailable(),
+            | ApiError::Policies(_)
+            | ApiError::Attribution(_) => store_unavailable(),
+            ApiError::UnknownOrder => plain(
+                "unknown_order",
+                S::NOT_FOUND,
+                "没有该订单行 / No such order line",
+                "no line of this network and account has this key: GET /v1/orders lists them",
+            ),
+            ApiError::UnknownPosition => plain(
+                "unknown_position",
+                S::NOT_FOUND,
+                "没有登记该推广位 / Position not registered",
+                "nothing is registered of this position; what a link tells ends with its creator or address",
+            ),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -350,6 +366,7 @@ impl ApiError {
             ApiError::Links(error) => tracing::error!(%error, "control API: links"),
             ApiError::Policies(error) => tracing::error!(%error, "control API: policies"),
             ApiError::Keys(error) => tracing::error!(%error, "control API: keys"),
+            ApiError::Attribution(error) => tracing::error!(%error, "control API: attribution"),
             ApiError::Publish(
                 PublishError::Store(PolicyStoreError::Unavailable(what)) | PublishError::Broken(what),
             ) => {

@@ -9,7 +9,7 @@ use rusqlite::TransactionBehavior;
 use super::apply::{Applied, apply, fact, keep_owns};
 use super::batch::Row;
 use super::source::Source;
-use super::{Stats, StoreError, Writer, unavailable};
+use super::{Own, Stats, StoreError, Writer, unavailable};
 use crate::domain::attribution::validity::Rules;
 use crate::domain::time::Timestamp;
 use crate::journal::read::ReadError;
@@ -89,7 +89,7 @@ impl Stats {
             if durable.is_none() && read > 0 {
                 sync_end(&data_dir.join("journal"))?;
             }
-            match writer.keep(&rows, source.passed(), &owns) {
+            match self.keep(&mut writer, &rows, source.passed(), &owns) {
                 Ok(applied) => all += applied.hops,
                 Err(error) => {
                     writer.words.unkeep();
@@ -109,6 +109,24 @@ impl Stats {
         Ok(all)
     }
 
+    /// Counts a batch, in one transaction with its mark.
+    fn keep(&self, writer: &mut Writer, rows: &[Row], passed: u64, owns: &[Own]) -> rusqlite::Result<Applied> {
+        let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let generation = fact(&transaction, "generation")?.unwrap_or_default();
+        if generation != writer.generation {
+            // Another process made the file anew.
+            writer.words.unkeep();
+            writer.generation = generation;
+            if let Some(rules) = fact(&transaction, "rules")?.as_deref().and_then(Rules::of_canonical) {
+                self.now_by(rules);
+            }
+        }
+        keep_owns(&transaction, owns)?;
+        let applied = apply(&transaction, &mut writer.words, &self.rules(), rows, passed, &writer.carried)?;
+        transaction.commit()?;
+        Ok(applied)
+    }
+
     fn owns(&self) -> std::sync::MutexGuard<'_, super::Owns> {
         self.0.owns.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -119,24 +137,6 @@ impl Stats {
     /// [`StoreError`].
     pub fn marks(&self) -> Result<Vec<Mark>, StoreError> {
         marks(&self.reader()).map_err(unavailable)
-    }
-}
-
-impl Writer {
-    fn keep(&mut self, rows: &[Row], passed: u64, owns: &[super::Own]) -> rusqlite::Result<Applied> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let generation = fact(&transaction, "generation")?.unwrap_or_default();
-        if generation != self.generation {
-            self.words.unkeep();
-            self.generation = generation;
-            if let Some(rules) = fact(&transaction, "rules")?.as_deref().and_then(Rules::of_canonical) {
-                self.rules = rules;
-            }
-        }
-        keep_owns(&transaction, owns)?;
-        let applied = apply(&transaction, &mut self.words, &self.rules, rows, passed, &self.carried)?;
-        transaction.commit()?;
-        Ok(applied)
     }
 }
 

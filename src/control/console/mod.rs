@@ -108,6 +108,13 @@ impl Console {
         Ok(visitor)
     }
 
+    /// Notes that a creator is at work.
+    fn noticed(&self, visitor: &Visitor, request: &Request) {
+        if let Some((_, _, caller)) = &visitor.session {
+            self.state.sightings.note(caller, request);
+        }
+    }
+
     fn around<'a>(&self, visitor: &'a Visitor, here: String) -> Around<'a> {
         let rehearsed = matches!(self.state.clock, Clock::Shifted(_)).then(|| {
             let now = date(self.state.clock.now());
@@ -233,12 +240,14 @@ fn of(code: &Code, noted: &[&str]) -> String {
     if noted.is_empty() { format!("code={code}") } else { format!("code={code}&noted={}", noted.join(",")) }
 }
 
-async fn home(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
-    let visitor = match console.visitor(&headers).await {
+async fn home(State(console): State<Arc<Console>>, request: Request) -> Response {
+    let headers = request.headers();
+    let visitor = match console.visitor(headers).await {
         Ok(visitor) => visitor,
-        Err(error) => return console.unknown(&headers, &error),
+        Err(error) => return console.unknown(headers, &error),
     };
-    let query = Form::read(raw.unwrap_or_default().as_bytes());
+    console.noticed(&visitor, &request);
+    let query = Form::read(request.uri().query().unwrap_or_default().as_bytes());
     let code = query.text("code");
     let noted = words::noted(query.text("noted").split(','));
     if let language @ ("zh" | "en") = query.text("lang") {
@@ -382,6 +391,7 @@ async fn qr(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, header
 async fn sent(console: &Console, request: Request) -> Result<(Visitor, Form), Box<Response>> {
     let headers = request.headers().clone();
     let visitor = console.visitor(&headers).await.map_err(|error| Box::new(console.unknown(&headers, &error)))?;
+    console.noticed(&visitor, &request);
     if !same_origin(&headers) {
         return Err(Box::new(console.refused(&visitor, &foreign())));
     }
