@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use prometheus::proto::MetricFamily;
 
 use super::DataDir;
-use crate::archive::keeper::{Keeper, Tally};
+use crate::archive::keeper::{Follower, Keeper, Tally};
 use crate::archive::purge::{How, PurgeError, What, note};
 use crate::archive::raw::RawLog;
 use crate::archive::seal::{End, SealError};
+use crate::attribution::stats::Stats;
+use crate::attribution::stats::keeping::Counting;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::domain::click_id::ClickKey;
@@ -31,9 +33,10 @@ const PURGE: Duration = Duration::from_secs(24 * 3_600);
 const PURGE_SOON: Duration = Duration::from_secs(60);
 
 /// The keeper of a data folder's archive, for a gateway and for the command line alike.
-pub fn keeper(settings: &Settings, data: &DataDir, key: ClickKey) -> Keeper {
+pub fn keeper(settings: &Settings, data: &DataDir, key: ClickKey, stats: Stats) -> Keeper {
     // Whoever follows hops into a store of its own belongs into this list: segments wait for it, and a purge asks it.
-    Keeper::new(data.hops(), key, settings.archive.reserve, Vec::new())
+    let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(Counting::new(stats, &settings.data_dir))];
+    Keeper::new(data.hops(), key, settings.archive.reserve, followers)
 }
 
 /// The raw log, where the operator wants one.

@@ -358,7 +358,10 @@ impl App {
             raw: archive::raw_log(&settings, &data, &clock)
                 .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
-        let keeper = settings.archive.enabled.then(|| archive::keeper(&settings, &data, gateway.click_key.clone()));
+        let keeper = settings
+            .archive
+            .enabled
+            .then(|| archive::keeper(&settings, &data, gateway.click_key.clone(), figures.clone()));
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();

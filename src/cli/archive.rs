@@ -6,7 +6,7 @@ use serde_json::json;
 use super::args::{Archive, Place, Purge};
 use super::data::with_hops;
 use super::progress::grouped;
-use super::{CliError, settings_of};
+use super::{CliError, settings_of, stats};
 use crate::app::archive::{age, keeper};
 use crate::archive::files;
 use crate::archive::purge::{How, Record, What, end_segment, note};
@@ -26,7 +26,7 @@ pub fn run(asked: Archive) -> Result<(), CliError> {
 fn turn(place: &Place, json: bool) -> Result<(), CliError> {
     let settings = settings_of(place)?;
     let data = with_hops(&settings)?;
-    let keeper = keeper(&settings, &data, data.click_key()?);
+    let keeper = keeper(&settings, &data, data.click_key()?, stats::figures(&settings)?);
     let done = keeper.turn(Clock::System.now()).map_err(CliError::failed)?;
     if done.busy {
         let problem = format!("{}: another process is at work on it", data.hops().archive().display());
@@ -114,7 +114,7 @@ pub fn purge(asked: Purge) -> Result<(), CliError> {
         let config = JournalConfig::new(hops.journal(), node(hops.journal(), &settings.node)?);
         end_segment(config, before).map_err(CliError::Failed)?;
     }
-    let keeper = keeper(&settings, &data, data.click_key()?);
+    let keeper = keeper(&settings, &data, data.click_key()?, stats::figures(&settings)?);
     let how = How { dry_run: asked.dry_run, thorough: true, journal: true };
     let record = keeper.purge(&what, how, &data.raw(), now).map_err(CliError::failed)?;
     if !record.dry_run {

@@ -1,7 +1,6 @@
 //! `GET /v1/hops`: recorded hops, oldest first, in the form of an export. A page reads so many records at most, found or not,
 //! so that no request holds the disk for long.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
@@ -10,19 +9,22 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::query::{Walked, limit, walk};
+use crate::archive::Recorded;
+use crate::archive::hops::Reader;
 use crate::control::fields::FieldFault;
 use crate::control::problem::ApiError;
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::{Hop, Outcome};
 use crate::domain::time::Timestamp;
 use crate::journal::export;
-use crate::journal::read::{Entry, Reader};
 
 /// Hops of a page unless the caller says otherwise, and at most.
 const USUAL: usize = 100;
 const MOST: usize = 500;
 /// Records of the period a page looks at.
 const MOST_LOOKED_AT: usize = 100_000;
+/// How far hops may stand from the order of time, in microseconds: an hour. Behind it a page looks no further.
+const DISORDER: i64 = 3_600_000_000;
 /// The longest text of a parameter, in bytes.
 const LONGEST: usize = 255;
 
@@ -73,26 +75,36 @@ fn read(raw: &str) -> Result<Listing, Vec<FieldFault>> {
 pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -> Result<Json<Value>, ApiError> {
     let asked = read(raw.as_deref().unwrap_or_default())?;
     let permit = Arc::clone(&api.lookups).try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let (dir, key) = (api.state.journal_dir.clone(), api.state.click_key.clone());
+    let (recorded, key, node) = (api.state.hops.clone(), api.state.click_key.clone(), api.state.node.clone());
     let looking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        page(&dir, &key, &asked)
+        page(&recorded, &key, &node, &asked)
     });
     looking.await.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
 }
 
-fn page(dir: &Path, key: &ClickKey, asked: &Listing) -> Result<Value, ApiError> {
+fn page(recorded: &Recorded, key: &ClickKey, node: &str, asked: &Listing) -> Result<Value, ApiError> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let wanted = |hop: &Hop<'_>| {
-        is(&asked.code, hop.code) && is(&asked.creator, hop.creator) && asked.outcome.is_none_or(|it| it == hop.outcome)
+        (asked.from <= hop.at && hop.at < asked.to)
+            && is(&asked.code, hop.code)
+            && is(&asked.creator, hop.creator)
+            && asked.outcome.is_none_or(|it| it == hop.outcome)
     };
-    let mut reader = Reader::between(dir, asked.from, asked.to)?;
+    // The first page looks for where the period begins; the others go on from a number.
+    let mut reader = match asked.after {
+        0 => Reader::between(recorded, asked.from, asked.to)?,
+        after => Reader::after(recorded, after)?,
+    };
+    let over = asked.to.plus_micros(DISORDER);
     let (mut hops, mut looked_at, mut last) = (Vec::new(), 0, asked.after);
     let mut more = false;
-    while let Some(entry) = reader.next()? {
-        let Entry::Hop(seq, hop) = entry else { continue };
-        if seq <= asked.after {
+    while let Some((seq, hop)) = reader.next()? {
+        if hop.node != node {
             continue;
+        }
+        if hop.at >= over {
+            break;
         }
         if hops.len() >= asked.limit || looked_at >= MOST_LOOKED_AT {
             more = true;
