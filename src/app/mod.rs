@@ -30,7 +30,6 @@ use tokio::sync::watch as signal;
 
 use crate::archive::Recorded;
 use crate::attribution::announce::Nobody;
-use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Counting;
@@ -410,8 +409,6 @@ impl App {
         let in_force = Arc::clone(&policies);
         let reporter: Arc<dyn Reporter> = Arc::new(Desk {
             events: Arc::clone(&events),
-            clicks: Arc::new(HopClicks::new(&data.journal())),
-            touches: Some(Arc::new(figures.clone())),
             policies: Arc::clone(&policy_store),
             in_force: Box::new(move || in_force.current()),
             words: Arc::clone(&words),
