@@ -62,7 +62,7 @@ impl Follower for Figures {
         // may name goes only with all others of its time.
         let all = clicks && what.creator.is_none() && what.code.is_none();
         let forgotten =
-            if all { self.0.forget_before(what.before) } else { self.0.forget_visitors_before(what.before) };
+            if all { self.0.forget_before(what.before) } else { self.0.erase_visitors_before(what.before) };
         forgotten.map(|_| ()).map_err(|error| error.to_string())
     }
 

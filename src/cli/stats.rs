@@ -41,6 +41,12 @@ pub(super) fn open(settings: &Settings) -> Result<Stats, CliError> {
         let problem = format!("{}: no such journal; name the data folder with --data-dir", data.journal().display());
         return Err(CliError::Failed(problem));
     }
+    figures(settings)
+}
+
+/// The figures of a data folder, whatever else is there.
+pub(super) fn figures(settings: &Settings) -> Result<Stats, CliError> {
+    let data = DataDir::new(&settings.data_dir);
     Stats::open(&data.stats(), &settings.attribution.validity).map_err(CliError::failed)
 }
 

@@ -19,7 +19,7 @@ impl Source {
         Ok(Source(reader))
     }
 
-    /// The number of the last record that was passed, ends of chunks included; 0 before the first.
+    /// The number of the last record that was passed, ends of chunks included.
     pub(super) fn passed(&self) -> u64 {
         self.0.reached()
     }

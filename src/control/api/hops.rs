@@ -84,7 +84,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -
 fn page(recorded: &Recorded, key: &ClickKey, asked: &Listing) -> Result<Value, ApiError> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let wanted = |hop: &Hop<'_>| {
-        is(&asked.code, hop.code) && is(&asked.creator, hop.creator) && asked.outcome.is_none_or(|it| it == hop.outcome)
+        (asked.from <= hop.at && hop.at < asked.to)
+            && is(&asked.code, hop.code)
+            && is(&asked.creator, hop.creator)
+            && asked.outcome.is_none_or(|it| it == hop.outcome)
     };
     let mut reader = Reader::within(recorded, asked.after, asked.from, asked.to)?;
     let (mut hops, mut looked_at, mut last) = (Vec::new(), 0, asked.after);
