@@ -5,8 +5,10 @@
 //! kill or a second reader changes nothing. Never on the path of a click, and never changes a hop.
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
-//! - [`orders`]: reports of order lines, only ever added.
+//! - [`orders`]: reports of order lines, only ever added;
+//! - [`announce`]: telling others of matched lines.
 
+pub mod announce;
 pub mod orders;
 pub mod touches;
 

@@ -1,5 +1,6 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
+pub mod alliances;
 pub mod apps;
 pub mod devices;
 pub mod landing;

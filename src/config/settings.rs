@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::alliances::{self, Alliances};
 use super::apps::{self, Apps};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
@@ -152,6 +153,8 @@ pub struct Settings {
     pub warn_ahead: Span,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Networks whose order reports are pulled.
+    pub alliances: Alliances,
     /// Asking short links what they lead to, when a link is made.
     pub resolve: ResolveSettings,
     /// Our own apps that may open links of this gateway.
@@ -210,6 +213,7 @@ impl Settings {
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
+            alliances: Alliances::default(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
             devices: DeviceSettings::default(),
@@ -322,6 +326,10 @@ impl Settings {
         }
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
+        }
+        if let Some(table) = section("alliances") {
+            settings.alliances = alliances::read(&table, base);
+            table.finish();
         }
         if let Some(table) = section("apps") {
             settings.apps = apps::read(&table);
