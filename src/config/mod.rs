@@ -6,6 +6,7 @@ pub mod devices;
 pub mod landing;
 pub mod looks;
 pub mod marketplaces;
+pub mod postbacks;
 pub mod proxy;
 pub mod resolve;
 pub mod settings;

@@ -13,6 +13,7 @@ use super::apps::{self, Apps};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
+use super::postbacks::{self, PostbackSettings};
 use super::proxy::{self, ProxySettings};
 use super::resolve::{self, ResolveSettings};
 use super::signing::{self, SigningSettings};
@@ -153,6 +154,8 @@ pub struct Settings {
     pub warn_ahead: Span,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Platforms that are told of orders their clicks led to.
+    pub postbacks: Vec<PostbackSettings>,
     /// Networks whose order reports are pulled.
     pub alliances: Alliances,
     /// Asking short links what they lead to, when a link is made.
@@ -213,6 +216,7 @@ impl Settings {
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
             webhooks: Vec::new(),
+            postbacks: Vec::new(),
             alliances: Alliances::default(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
@@ -326,6 +330,9 @@ impl Settings {
         }
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
+        }
+        if let Some(field) = root.get("postbacks") {
+            settings.postbacks = postbacks::read(&field, base);
         }
         if let Some(table) = section("alliances") {
             settings.alliances = alliances::read(&table, base);
