@@ -1,5 +1,7 @@
 //! Reports of order lines, only ever added. What a store of them must do, whatever database is behind it.
 
+pub mod import;
+
 use async_trait::async_trait;
 
 use super::StoreError;
