@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::account::Account;
@@ -41,8 +41,12 @@ pub struct Pulled {
     pub network: Network,
     /// Our account there.
     pub account: Box<str>,
-    /// In its own field names; a Taobao row has the `order_scene` it was asked for under.
+    /// In its own field names, as they came.
     pub rows: Vec<Value>,
+    /// The `order_scene` they were asked for under; 0 where there is none.
+    pub scene: u8,
+    /// SHA-256 of the response, as it is kept.
+    pub response: [u8; 32],
     /// When they came.
     pub at: Timestamp,
 }
@@ -305,20 +309,16 @@ impl Puller {
 
     /// Reads a page and keeps its rows; where the next one is, if there is one.
     async fn page(&self, window: Window, place: &Place, done: &mut Done) -> Result<Option<Place>, Trouble> {
-        let Page { mut rows, more, position } = self.ask(window, place).await?;
+        let (Page { rows, more, position }, response) = self.ask(window, place).await?;
         done.pages += 1;
         done.rows += rows.len() as u64;
         if more && self.stream.network == Network::Taobao && position.is_none() {
             return Err(self.unreadable("it has a next page, but no position_index to ask for it".to_owned()));
         }
-        if self.query.scene > 0 {
-            for row in rows.iter_mut().filter_map(Value::as_object_mut) {
-                row.entry("order_scene").or_insert_with(|| json!(self.query.scene));
-            }
-        }
         if !rows.is_empty() {
-            let (network, account) = (self.stream.network, self.stream.account.clone());
-            let kept = self.tools.sink.keep(Pulled { network, account, rows, at: self.tools.clock.now() }).await?;
+            let Stream { network, account, .. } = self.stream.clone();
+            let (scene, at) = (self.query.scene, self.tools.clock.now());
+            let kept = self.tools.sink.keep(Pulled { network, account, rows, scene, response, at }).await?;
             done.kept.new += kept.new;
             done.kept.known += kept.known;
             done.kept.quarantined += kept.quarantined;
@@ -327,34 +327,34 @@ impl Puller {
         Ok(more.then(|| Place { number: place.number + 1, position }))
     }
 
-    async fn ask(&self, window: Window, place: &Place) -> Result<Page, Trouble> {
+    async fn ask(&self, window: Window, place: &Place) -> Result<(Page, [u8; 32]), Trouble> {
         self.account.pace.turn().await;
         let host = self.account.endpoint.host();
         let now = self.tools.clock.now();
         let form = self.account.signer.form(self.query, window, place, now);
         let http = |error| Trouble::Http { host: host.to_owned(), error };
         let reply = self.account.endpoint.post(form).await.map_err(http)?;
-        let answer = page::read(self.stream.network, &reply.body);
+        let answer = page::read(self.stream.network, self.account.settings.page_size, &reply.body);
         let worth = match &answer {
             Ok(page) => !page.rows.is_empty(),
             Err(BadAnswer::Unreadable(_)) => reply.status == 200,
             Err(BadAnswer::Refused(_)) => false,
         };
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &reply.body).as_ref());
         if worth {
-            let hash = digest(&SHA256, &reply.body);
-            let mut kept = Response {
+            let kept = Response {
                 stream: self.stream.clone(),
                 window,
                 page: place.number,
                 at: self.tools.clock.now(),
-                hash: [0; 32],
+                hash,
                 body: reply.body,
             };
-            kept.hash.copy_from_slice(hash.as_ref());
             self.tools.store.keep(kept).await?;
         }
         match answer {
-            Ok(page) if reply.status == 200 => Ok(page),
+            Ok(page) if reply.status == 200 => Ok((page, hash)),
             Err(bad @ BadAnswer::Refused(_)) => Err(Trouble::of(bad, host, reply.date, now)),
             Err(bad) if reply.status == 200 => Err(Trouble::of(bad, host, reply.date, now)),
             _ => {

@@ -1,9 +1,6 @@
 //! Why a network did not answer with rows, by its own codes, and what to do about it. The codes are those of the networks'
 //! published lists of errors; of texts only those words are looked for that several answers share.
 
-use serde_json::Value;
-
-use super::page::text;
 use crate::domain::attribution::Network;
 use crate::domain::vocabulary::closed_list;
 
@@ -56,8 +53,6 @@ pub struct Refusal {
     pub sub_code: String,
     /// What it says.
     pub message: String,
-    /// Whether it stood in the result, behind JD's gateway.
-    inner: bool,
 }
 
 impl std::fmt::Display for Refusal {
@@ -76,43 +71,30 @@ impl std::fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Refusal {
-    /// Reads the error object of a gateway.
-    pub fn read(network: Network, error: &Value) -> Self {
-        let first = |names: &[&str]| {
-            let found = names.iter().filter_map(|name| error.get(*name)).map(text).find(|text| !text.is_empty());
-            // Some of it is shown: as much as a person reads.
-            found.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect::<String>()
-        };
-        Refusal {
-            network,
-            code: first(&["code"]),
-            sub_code: first(&["sub_code"]),
-            message: first(&["sub_msg", "msg", "zh_desc", "en_desc", "message"]),
-            inner: false,
-        }
-    }
-
-    /// Reads the error object that stands in JD's result.
-    pub fn read_inner(result: &Value) -> Self {
-        Refusal { inner: true, ..Self::read(Network::Jd, result) }
+    /// What a network said.
+    pub fn new(network: Network, code: String, sub_code: String, message: &str) -> Self {
+        // As much as a person reads.
+        let message = message.chars().filter(|c| !c.is_control()).take(200).collect();
+        Refusal { network, code, sub_code, message }
     }
 
     /// What kind it is.
     pub fn cause(&self) -> Cause {
         let says = |words: &[&str]| words.iter().any(|word| self.message.contains(word));
         let too_long = &["时间跨度", "时间间隔", "时间范围", "time span", "time range"];
-        match (self.network, self.inner, self.code.as_str()) {
-            (Network::Taobao, _, "4" | "5" | "6" | "7" | "8") => Cause::Limited,
-            (Network::Taobao, _, "10") => Cause::Busy,
-            (Network::Taobao, _, "11" | "12" | "13") => Cause::Permission,
-            (Network::Taobao, _, "24" | "25" | "26" | "27" | "28" | "29") => Cause::Credentials,
-            (Network::Taobao, _, "30" | "31") => Cause::Clock,
-            (Network::Jd, false, "2") => Cause::Limited,
-            (Network::Jd, false, "7" | "8") => Cause::Clock,
-            (Network::Jd, false, "11" | "12" | "19") => Cause::Credentials,
-            (Network::Jd, true, "403") => Cause::Permission,
-            (Network::Jd, true, "429") => Cause::Limited,
-            (Network::Jd, true, "500") => Cause::Busy,
+        // JD's gateway has short codes, what stands behind it those of HTTP.
+        match (self.network, self.code.as_str()) {
+            (Network::Taobao, "4" | "5" | "6" | "7" | "8") => Cause::Limited,
+            (Network::Taobao, "10") => Cause::Busy,
+            (Network::Taobao, "11" | "12" | "13") => Cause::Permission,
+            (Network::Taobao, "24" | "25" | "26" | "27" | "28" | "29") => Cause::Credentials,
+            (Network::Taobao, "30" | "31") => Cause::Clock,
+            (Network::Jd, "2") => Cause::Limited,
+            (Network::Jd, "7" | "8") => Cause::Clock,
+            (Network::Jd, "11" | "12" | "19") => Cause::Credentials,
+            (Network::Jd, "403") => Cause::Permission,
+            (Network::Jd, "429") => Cause::Limited,
+            (Network::Jd, "500") => Cause::Busy,
             _ if self.sub_code.starts_with("isp.") => Cause::Busy,
             _ if self.sub_code.contains("limited-by") => Cause::Limited,
             _ if says(too_long) => Cause::TooLong,
@@ -130,15 +112,12 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn codes_say_what_kind_it_is() {
-        let taobao = |code: u32, sub: &str, said: &str| {
-            Refusal::read(Network::Taobao, &json!({"code": code, "sub_code": sub, "sub_msg": said}))
-        };
+        let taobao =
+            |code: u32, sub: &str, said: &str| Refusal::new(Network::Taobao, code.to_string(), sub.to_owned(), said);
         let limited = taobao(7, "accesscontrol.limited-by-api-access-count", "This ban will last for 17 more seconds");
         assert_eq!((limited.cause(), limited.ban_seconds()), (Cause::Limited, Some(17)));
         assert_eq!(taobao(25, "", "Invalid signature").cause(), Cause::Credentials);
@@ -150,7 +129,7 @@ mod tests {
         assert_eq!(other.cause(), Cause::Other);
         assert!(other.cause().lasts() && other.ban_seconds().is_none());
         assert!(other.to_string().contains("taobao answers code 15 (isv.invalid-parameter-adzone): nosuch zone; see"));
-        let jd = |code: &str| Refusal::read(Network::Jd, &json!({"code": code, "zh_desc": "x"})).cause();
+        let jd = |code: &str| Refusal::new(Network::Jd, code.to_owned(), String::new(), "x").cause();
         assert_eq!(
             (jd("8"), jd("12"), jd("2"), jd("15")),
             (Cause::Clock, Cause::Credentials, Cause::Limited, Cause::Other)

@@ -137,13 +137,11 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::domain::attribution::Network;
 
-    fn refused(error: &serde_json::Value) -> Trouble {
-        let refusal = Refusal::read(Network::Taobao, error);
+    fn refused(code: &str, said: &str) -> Trouble {
+        let refusal = Refusal::new(Network::Taobao, code.to_owned(), String::new(), said);
         Trouble::Refused { refusal, theirs: None, ours: Timestamp::from_millis(0) }
     }
 
@@ -155,12 +153,12 @@ mod tests {
         assert_eq!(bounds(60), (480_000, 720_000));
         let asked = Trouble::Status { host: "h".into(), status: 429, retry_after: Some(90) };
         assert_eq!((asked.wait(1, 0), asked.outcome()), (Duration::from_secs(90), Outcome::Limited));
-        let banned = refused(&json!({"code": 7, "sub_msg": "This ban will last for 42 more seconds"}));
+        let banned = refused("7", "This ban will last for 42 more seconds");
         assert_eq!((banned.pause(), banned.lasts()), (Some(Duration::from_secs(42)), false));
-        let unsigned = refused(&json!({"code": 25, "msg": "Invalid signature"}));
+        let unsigned = refused("25", "Invalid signature");
         assert_eq!((unsigned.wait(1, 0), unsigned.lasts()), (LASTING_WAIT, true));
         assert!(unsigned.to_string().contains("check app_key"), "{unsigned}");
-        let long = refused(&json!({"code": 15, "sub_msg": "时间跨度过大"}));
+        let long = refused("15", "时间跨度过大");
         assert!(long.wants_less() && !long.lasts());
     }
 }

@@ -53,7 +53,8 @@ pub enum BadEnvelope {
 /// Whether a value is an answer of an API, not a row.
 pub fn is_envelope(value: &Value) -> bool {
     let Some(map) = value.as_object() else { return false };
-    map.keys().any(|key| is_wrapper(key)) || ["publisher_order_dto", "order_list"].iter().any(|key| map.contains_key(*key))
+    map.keys().any(|key| is_wrapper(key))
+        || ["publisher_order_dto", "order_list"].iter().any(|key| map.contains_key(*key))
 }
 
 fn is_wrapper(key: &str) -> bool {
@@ -71,7 +72,8 @@ pub fn envelope(network: Network, answer: &Value) -> Result<Page, BadEnvelope> {
     for layer in 0..MOST_LAYERS {
         let map = match at {
             Value::String(text) => {
-                at = serde_json::from_str(&text).map_err(|error| unlike(format!("a text that is not JSON: {error}")))?;
+                at =
+                    serde_json::from_str(&text).map_err(|error| unlike(format!("a text that is not JSON: {error}")))?;
                 continue;
             }
             Value::Array(rows) => {
@@ -230,7 +232,11 @@ mod tests {
         let one = json!({"data": {"has_next": "false", "results": {"publisher_order_dto": {"trade_id": "1"}}}});
         let page = envelope(Network::Taobao, &one).unwrap();
         assert_eq!((page.rows, page.has_more), (vec![json!({"trade_id": "1"})], Some(false)));
-        for none in [json!({"data": {"has_next": false}}), json!({"data": {"results": {}, "has_next": false}}), json!({"data": {"results": "", "has_next": false}})] {
+        for none in [
+            json!({"data": {"has_next": false}}),
+            json!({"data": {"results": {}, "has_next": false}}),
+            json!({"data": {"results": "", "has_next": false}}),
+        ] {
             let page = envelope(Network::Taobao, &json!({"tbk_order_details_get_response": none})).unwrap();
             assert_eq!((page.rows.len(), page.has_more), (0, Some(false)));
         }
@@ -238,7 +244,8 @@ mod tests {
 
     #[test]
     fn jd_pages_are_unwrapped_however_they_are_spelt() {
-        let inner = json!({"code": 200, "message": "success", "data": [{"id": "1"}], "hasMore": true, "requestId": "r2"});
+        let inner =
+            json!({"code": 200, "message": "success", "data": [{"id": "1"}], "hasMore": true, "requestId": "r2"});
         for wrapper in ["jd_union_open_order_row_query_responce", "jd_union_open_order_row_query_response"] {
             for result in ["queryResult", "getResult", "result"] {
                 for told in [inner.clone(), json!(inner.to_string())] {
