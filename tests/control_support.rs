@@ -117,6 +117,7 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            postbacks: Arc::new(SqliteOutbox::open_postbacks(&at("links.sqlite")).unwrap()),
             resolver: None,
             clock: clock.clone(),
             words,

@@ -4,8 +4,10 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod alliance;
 mod notify;
 mod observe;
+pub mod postbacks;
 pub mod resolve;
 pub mod signals;
 mod upkeep;
@@ -51,12 +53,15 @@ use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
 use crate::notify::client::clients;
 use crate::notify::courier::Tally;
 use crate::notify::outbox::Outbox;
+use crate::notify::postback::receiver::receivers;
 use crate::notify::sqlite::SqliteOutbox;
 use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::PolicyStore;
 use crate::sqlite::SqliteError;
+use postbacks::Postbacks;
+
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
 
 /// Time the journal gets to reach the disk at the end.
@@ -232,6 +237,7 @@ impl App {
 
         let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let told = receivers(&settings.postbacks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
         let signals = signals::read_logged(&settings).map_err(StartError::Config)?;
         let upstreams = upstream::build(&settings.proxy).map_err(StartError::Config)?;
@@ -260,6 +266,7 @@ impl App {
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
+        let postbacks = Postbacks::open(&settings, click_key.clone(), clock.clone())?;
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -318,6 +325,7 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                postbacks: postbacks.clone(),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
             },
@@ -337,6 +345,7 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            postbacks: Arc::clone(&postbacks.outbox),
             resolver,
             clock: clock.clone(),
             words,
@@ -402,6 +411,7 @@ impl App {
             tally,
         };
         notify::start(&runtime, parts, &control_drained);
+        postbacks.start(&runtime, told, &control_drained);
         let mut app = App {
             addresses,
             gateway,

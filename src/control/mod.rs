@@ -82,6 +82,8 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// What is told to ad platforms.
+    pub postbacks: Arc<dyn Outbox>,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.

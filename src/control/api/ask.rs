@@ -134,6 +134,7 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            postbacks: Arc::new(SqliteOutbox::open_postbacks(&file).unwrap()),
             resolver: None,
             clock: Clock::System,
             words,

@@ -8,6 +8,7 @@ pub(super) mod body;
 mod calendar;
 mod links;
 mod policies;
+pub(crate) mod postbacks;
 mod qr;
 mod query;
 mod reports;
@@ -97,6 +98,7 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
+    ListPostbacks,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -130,7 +132,7 @@ const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: [Route; 30] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -153,6 +155,13 @@ pub const ROUTES: [Route; 29] = [
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(
+        Verb::Get,
+        "/v1/postbacks",
+        Action::ListPostbacks,
+        &[Role::Ops],
+        "List which platform was told of which order",
+    ),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -220,6 +229,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::ListPostbacks => on(filter, postbacks::postbacks),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),

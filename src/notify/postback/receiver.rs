@@ -1,7 +1,6 @@
 //! Sends one event to one receiver of postbacks: the request its platform wants, to the address of the settings.
 
 use async_trait::async_trait;
-use http::Method;
 use ring::hmac;
 use serde::Deserialize;
 
@@ -146,12 +145,4 @@ fn key(source: &SecretSource) -> Result<hmac::Key, String> {
         return Err(format!("{place}: is empty"));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, text.trim().as_bytes()))
-}
-
-/// The method a platform is told by, for those who list receivers.
-pub fn method(platform: PostbackPlatform) -> Method {
-    match platform {
-        PostbackPlatform::Kuaishou => Method::GET,
-        _ => Method::POST,
-    }
 }
