@@ -34,6 +34,8 @@ pub struct Observed {
     pub mode: JournalMode,
     /// What was told to webhooks.
     pub webhooks: Arc<Tally>,
+    /// What is in the store of orders.
+    pub orders: Arc<super::orders::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
     /// Upstreams of proxied landings.
@@ -57,6 +59,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(super::orders::families(&observed.orders));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

@@ -93,6 +93,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::attribution::orders::sqlite::SqliteOrderStore;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -134,6 +135,7 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
             resolver: None,
             clock: Clock::System,
             words,
