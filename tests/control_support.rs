@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hopgate::attribution::orders::sqlite::SqliteOrderStore;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::click::landings::Landings;
@@ -118,6 +119,7 @@ impl Running {
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
             postbacks: Arc::new(SqliteOutbox::open_postbacks(&at("links.sqlite")).unwrap()),
+            orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
             resolver: None,
             clock: clock.clone(),
             words,

@@ -8,6 +8,7 @@ pub mod alliance;
 mod notify;
 mod observe;
 pub mod postbacks;
+mod orders;
 pub mod resolve;
 pub mod signals;
 mod upkeep;
@@ -25,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::attribution::orders::intake::OrderIntake;
+use crate::attribution::orders::sqlite::SqliteOrderStore;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
@@ -185,6 +188,11 @@ impl DataDir {
         self.0.join("hopgate.sqlite")
     }
 
+    /// The database of order reports and what follows from them.
+    pub fn orders(&self) -> PathBuf {
+        self.0.join("orders.sqlite")
+    }
+
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
@@ -267,6 +275,8 @@ impl App {
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
         let postbacks = Postbacks::open(&settings, click_key.clone(), clock.clone())?;
+        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
+        let order_tally = Arc::new(orders::Tally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -326,6 +336,7 @@ impl App {
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
                 postbacks: postbacks.clone(),
+                orders: Arc::clone(&order_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
             },
@@ -346,6 +357,7 @@ impl App {
             keys,
             outbox: Arc::clone(&outbox),
             postbacks: Arc::clone(&postbacks.outbox),
+            orders: Arc::clone(&orders),
             resolver,
             clock: clock.clone(),
             words,
@@ -402,6 +414,8 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let (links, clock) = (Arc::clone(gateway.catalog.store()), gateway.clock.clone());
+        orders::start(&runtime, orders, links, clock, order_tally, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::policy_args;
+use super::{orders_args, policy_args};
 use crate::audit::backtest::USUAL_SAMPLES;
 use crate::audit::shift::Shift;
 use crate::domain::span::Span;
@@ -52,6 +52,9 @@ pub enum Command {
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
+    /// Order reports of the networks, and whose positions are.
+    #[command(subcommand)]
+    Orders(orders_args::Orders),
     /// Reports.
     #[command(subcommand)]
     Report(Report),

@@ -17,6 +17,8 @@ mod explain;
 mod http;
 mod kills;
 mod landing;
+mod orders;
+mod orders_args;
 mod policy;
 mod policy_args;
 mod postback;
@@ -139,6 +141,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Orders(asked) => orders::run(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

@@ -13,6 +13,7 @@
 //! - [`console`]: the page of creators at `/`;
 //! - [`qr`]: short links as QR codes;
 //! - [`calendar`]: which windows are open when;
+//! - [`orders`]: what is said of order lines, positions and rows that were set aside;
 //! - [`ops`]: metrics and readiness.
 
 pub mod alternates;
@@ -35,6 +36,7 @@ pub mod keys;
 pub mod kill;
 pub mod landings;
 pub mod ops;
+pub mod orders;
 pub mod policy;
 pub mod problem;
 pub mod qr;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 
 pub use ops::{OpsState, ops_router};
 
+use crate::attribution::orders::intake::OrderIntake;
 use crate::catalog::Catalog;
 use crate::click::landings::Landings;
 use crate::click::shadow::ShadowSlot;
@@ -84,6 +87,8 @@ pub struct ControlState {
     pub outbox: Arc<dyn Outbox>,
     /// What is told to ad platforms.
     pub postbacks: Arc<dyn Outbox>,
+    /// Order reports.
+    pub orders: Arc<dyn OrderIntake>,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.

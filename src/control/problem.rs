@@ -11,6 +11,7 @@ use super::codes::NoRandomness;
 use super::fields::FieldFault;
 use super::keys::KeyError;
 use super::policy::pointer;
+use crate::attribution::StoreError as AttributionError;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
@@ -87,6 +88,12 @@ pub enum ApiError {
     Keys(KeyError),
     /// The webhooks' outbox.
     Outbox(OutboxError),
+    /// The store of attribution.
+    Attribution(AttributionError),
+    /// No order line has this key, or it is not the caller's.
+    UnknownOrder,
+    /// Nothing is registered of this position.
+    UnknownPosition,
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -108,6 +115,12 @@ impl From<KeyError> for ApiError {
 impl From<OutboxError> for ApiError {
     fn from(error: OutboxError) -> Self {
         ApiError::Outbox(error)
+    }
+}
+
+impl From<AttributionError> for ApiError {
+    fn from(error: AttributionError) -> Self {
+        ApiError::Attribution(error)
     }
 }
 
@@ -279,6 +292,19 @@ impl ApiError {
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
             ApiError::Links(_) | ApiError::Keys(_) | ApiError::Outbox(_) | ApiError::Policies(_) => store_unavailable(),
+            ApiError::Attribution(_) => store_unavailable(),
+            ApiError::UnknownOrder => plain(
+                "unknown_order",
+                S::NOT_FOUND,
+                "没有该订单行 / No such order line",
+                "no line of this network and account has this key: GET /v1/orders lists them",
+            ),
+            ApiError::UnknownPosition => plain(
+                "unknown_position",
+                S::NOT_FOUND,
+                "没有登记该推广位 / Position not registered",
+                "nothing is registered of this position; what a link tells ends with its creator or address",
+            ),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -313,6 +339,7 @@ impl ApiError {
                 tracing::error!(%what, "control API: policies");
             }
             ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
+            ApiError::Attribution(error) => tracing::error!(%error, "control API: attribution"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),
             ApiError::Internal(what) => tracing::error!(%what, "control API: a fault of this program"),

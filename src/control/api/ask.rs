@@ -93,6 +93,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::attribution::orders::sqlite::SqliteOrderStore;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -135,6 +136,7 @@ mod tests {
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
             postbacks: Arc::new(SqliteOutbox::open_postbacks(&file).unwrap()),
+            orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
             resolver: None,
             clock: Clock::System,
             words,

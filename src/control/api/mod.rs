@@ -7,6 +7,7 @@ mod backtests;
 pub(super) mod body;
 mod calendar;
 mod links;
+mod orders;
 mod policies;
 pub(crate) mod postbacks;
 mod qr;
@@ -99,6 +100,13 @@ enum Action {
     ReportExpiring,
     ListDeliveries,
     ListPostbacks,
+    ReportOrders,
+    ListOrders,
+    ShowOrder,
+    ListQuarantine,
+    ListPositions,
+    RegisterPositions,
+    RemovePosition,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -130,9 +138,10 @@ const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
 const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
+const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 30] = [
+pub const ROUTES: [Route; 37] = [
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -162,6 +171,13 @@ pub const ROUTES: [Route; 30] = [
         &[Role::Ops],
         "List which platform was told of which order",
     ),
+    route(Verb::Post, "/v1/orders", Action::ReportOrders, SELLERS, "Report order lines"),
+    route(Verb::Get, "/v1/orders", Action::ListOrders, SELLERS, "List order lines as they stand"),
+    route(Verb::Get, "/v1/orders/quarantine", Action::ListQuarantine, OPS, "List order rows that were set aside"),
+    route(Verb::Get, "/v1/orders/positions", Action::ListPositions, OPS, "List positions and whose they are"),
+    route(Verb::Post, "/v1/orders/positions", Action::RegisterPositions, OPS, "Say whose positions are"),
+    route(Verb::Delete, "/v1/orders/positions/{network}/{position}", Action::RemovePosition, OPS, "Take a position back"),
+    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, SELLERS, "Read a line with all its reports"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -230,6 +246,13 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
         Action::ListPostbacks => on(filter, postbacks::postbacks),
+        Action::ReportOrders => on(filter, orders::report),
+        Action::ListOrders => on(filter, orders::list),
+        Action::ShowOrder => on(filter, orders::show),
+        Action::ListQuarantine => on(filter, orders::quarantine),
+        Action::ListPositions => on(filter, orders::positions),
+        Action::RegisterPositions => on(filter, orders::register),
+        Action::RemovePosition => on(filter, orders::unregister),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -285,6 +308,8 @@ mod tests {
             ("KillDraft", &crate::control::kill::FIELDS),
             ("BacktestRequest", &super::backtests::FIELDS),
             ("ShadowRequest", &super::shadow::FIELDS),
+            ("OrderRow", &crate::attribution::orders::import::direct::FIELDS),
+            ("PositionDraft", &crate::control::orders::POSITION_FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]
