@@ -83,9 +83,8 @@ impl Platform {
                 match answers(number) {
                     Some((status, body)) => {
                         let length = body.len();
-                        let text = format!(
-                            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-                        );
+                        let text =
+                            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
                         drop(stream.write_all(text.as_bytes()));
                     }
                     None => silent.push(stream),

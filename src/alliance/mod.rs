@@ -6,7 +6,8 @@
 //! - [`page`], [`refusal`]: what is answered;
 //! - [`store`], [`sqlite`]: how far each network was read;
 //! - [`account`], [`pace`]: whose requests these are, and how many at most;
-//! - [`puller`]: what is asked for next, and what to do when it fails; [`tally`]: what came of it.
+//! - [`plan`], [`puller`]: what is asked for next, and reading it; [`sink`]: where rows go;
+//! - [`trouble`], [`tally`]: what can go wrong, and what came of it.
 
 #[cfg(test)]
 mod conformance;
@@ -20,6 +21,7 @@ pub mod puller;
 pub mod refusal;
 pub mod request;
 pub mod sign;
+pub mod sink;
 pub mod sqlite;
 pub mod store;
 pub mod tally;

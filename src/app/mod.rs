@@ -7,8 +7,8 @@
 pub mod alliance;
 mod notify;
 mod observe;
-pub mod postbacks;
 mod orders;
+pub mod postbacks;
 pub mod resolve;
 pub mod signals;
 mod upkeep;
@@ -26,6 +26,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::alliance::account::accounts;
+use crate::alliance::puller::Tools;
+use crate::alliance::sink::OrderSink;
+use crate::alliance::sqlite::SqlitePullStore;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::orders::sqlite::SqliteOrderStore;
 use crate::catalog::sqlite::SqliteLinkStore;
@@ -245,6 +249,7 @@ impl App {
 
         let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let accounts = accounts(&settings.alliances).map_err(StartError::Config)?;
         let told = receivers(&settings.postbacks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
         let signals = signals::read_logged(&settings).map_err(StartError::Config)?;
@@ -277,6 +282,12 @@ impl App {
         let postbacks = Postbacks::open(&settings, click_key.clone(), clock.clone())?;
         let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
         let order_tally = Arc::new(orders::Tally::default());
+        let pulls = Tools {
+            store: Arc::new(SqlitePullStore::open(&data.orders())?),
+            sink: Arc::new(OrderSink(Arc::clone(&orders))),
+            clock: clock.clone(),
+            tally: Arc::default(),
+        };
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -336,6 +347,7 @@ impl App {
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
                 postbacks: postbacks.clone(),
+                pulls: Arc::clone(&pulls.tally),
                 orders: Arc::clone(&order_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
@@ -426,6 +438,7 @@ impl App {
         };
         notify::start(&runtime, parts, &control_drained);
         postbacks.start(&runtime, told, &control_drained);
+        alliance::start(&runtime, accounts, &pulls, settings.alliances.keep_responses, &control_drained);
         let mut app = App {
             addresses,
             gateway,

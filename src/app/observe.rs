@@ -38,6 +38,8 @@ pub struct Observed {
     pub postbacks: super::postbacks::Postbacks,
     /// What is in the store of orders.
     pub orders: Arc<super::orders::Tally>,
+    /// What was pulled of order reports.
+    pub pulls: Arc<crate::alliance::tally::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
     /// Upstreams of proxied landings.
@@ -62,6 +64,7 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
         families.extend(observed.postbacks.families());
+        families.extend(super::alliance::families(&observed.pulls, observed.gateway.clock.now()));
         families.extend(super::orders::families(&observed.orders));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families

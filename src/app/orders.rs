@@ -63,7 +63,8 @@ pub(super) fn start(
 /// What is in the store.
 pub(super) fn families(tally: &Tally) -> Vec<MetricFamily> {
     let counts = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let open = |reason: Reason| counts.quarantined.iter().find(|(found, _)| *found == reason).map_or(0, |(_, count)| *count);
+    let open =
+        |reason: Reason| counts.quarantined.iter().find(|(found, _)| *found == reason).map_or(0, |(_, count)| *count);
     let quarantined =
         Reason::ALL.iter().map(|reason| gauge(open(*reason) as f64, &[("reason", reason.as_str().to_owned())]));
     let imported = counts.imported.iter().map(|(network, outcome, count)| {

@@ -5,12 +5,18 @@
 //! kill or a second reader changes nothing. Never on the path of a click, and never changes a hop.
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
+//! - [`events`]: what happens around clicks, only ever added;
 //! - [`orders`]: reports of order lines, only ever added;
-//! - [`announce`]: telling others of matched lines.
+//! - [`announce`]: telling others of matched lines;
+//! - [`stats`]: figures and touches, kept up from hops.
 
 pub mod announce;
+pub mod events;
 pub mod orders;
+pub mod stats;
 pub mod touches;
+#[cfg(test)]
+pub(crate) mod touches_conformance;
 
 /// Why a store of attribution could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod policy;
 mod policy_args;
 mod postback;
 mod progress;
+mod pull;
 mod report;
 mod serve;
 mod short_links;

@@ -12,6 +12,7 @@ use super::args::Place;
 use super::data::runtime;
 use super::orders_args::{Batches, Import, List, Orders, Position, Quarantine, Show};
 use super::progress::grouped;
+use super::pull;
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::attribution::StoreError;
@@ -38,6 +39,7 @@ const DRAWN: u64 = 1_000;
 pub fn run(asked: Orders) -> Result<(), CliError> {
     match asked {
         Orders::Import(asked) => import(&asked),
+        Orders::Pull(asked) => pull::run(&asked),
         Orders::List(asked) => list(asked),
         Orders::Show(asked) => show(&asked),
         Orders::Batches(asked) => batches(&asked),
@@ -164,7 +166,9 @@ fn as_json(taken: &Taken, dry: bool) -> Value {
 }
 
 fn tell(taken: &Taken, asked: &Import) {
-    let batch = taken.batch.map_or("试运行，未保存 / dry run, nothing kept".to_owned(), |batch| format!("batch {batch}"));
+    let batch = taken
+        .batch
+        .map_or("试运行，未保存 / dry run, nothing kept".to_owned(), |batch| format!("batch {batch}"));
     say!("{} {} {}  {batch}", asked.network, asked.account, asked.file.display());
     say!("  行     rows         {:>10}", grouped(taken.rows));
     say!("  新增   added        {:>10}", grouped(taken.added));
@@ -208,7 +212,13 @@ fn list(asked: List) -> Result<(), CliError> {
     }
     say!(
         "{:<10} {:<28} {:<9} {:<25} {:>12} {:>10} {:>10}  promotion",
-        "network", "line", "state", "created", "paid", "estimated", "confirmed"
+        "network",
+        "line",
+        "state",
+        "created",
+        "paid",
+        "estimated",
+        "confirmed"
     );
     for (_, line) in &found {
         let promotion = &line.promotion;
@@ -276,9 +286,19 @@ fn batches(asked: &Batches) -> Result<(), CliError> {
         say!("{}", serde_json::to_string(&found).map_err(CliError::failed)?);
         return Ok(());
     }
-    say!("{:>6} {:<10} {:<12} {:>10} {:>10} {:>11}  {:<33} source", "batch", "network", "account", "added", "unchanged", "quarantined", "begun");
+    say!(
+        "{:>6} {:<10} {:<12} {:>10} {:>10} {:>11}  {:<33} source",
+        "batch",
+        "network",
+        "account",
+        "added",
+        "unchanged",
+        "quarantined",
+        "begun"
+    );
     for batch in found {
-        let unended = if batch.ended_at.is_none() { "  未完成，请重新导入 / not ended: import it again" } else { "" };
+        let unended =
+            if batch.ended_at.is_none() { "  未完成，请重新导入 / not ended: import it again" } else { "" };
         say!(
             "{:>6} {:<10} {:<12} {:>10} {:>10} {:>11}  {:<33} {}{unended}",
             batch.id,
@@ -297,7 +317,8 @@ fn batches(asked: &Batches) -> Result<(), CliError> {
 fn position(asked: Position) -> Result<(), CliError> {
     match asked {
         Position::Add { place, network, kind, creator, code, position } => {
-            let told = json!({ "network": network, "position": position, "kind": kind, "creator": creator, "code": code });
+            let told =
+                json!({ "network": network, "position": position, "kind": kind, "creator": creator, "code": code });
             let one = view::read_position(&told).map_err(|faults| CliError::Usage(super::data::told(&faults)))?;
             register(&place, vec![one])
         }
@@ -451,7 +472,8 @@ fn retry(place: &Place, as_json: bool, mut ids: Vec<i64>) -> Result<(), CliError
         if ids.is_empty() {
             break;
         }
-        good += runtime.block_on(store.retry(std::mem::take(&mut ids), Clock::System.now())).map_err(CliError::failed)?;
+        good +=
+            runtime.block_on(store.retry(std::mem::take(&mut ids), Clock::System.now())).map_err(CliError::failed)?;
         if !all {
             break;
         }

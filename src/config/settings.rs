@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::alliances::{self, Alliances};
 use super::apps::{self, Apps};
+use super::attribution::{self, AttributionSettings};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
@@ -152,6 +153,8 @@ pub struct Settings {
     pub certificates: Vec<CertificateFiles>,
     /// How long before a link stops working its creator's webhooks are told.
     pub warn_ahead: Span,
+    /// Which clicks count, and how long attribution remembers them.
+    pub attribution: AttributionSettings,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
     /// Platforms that are told of orders their clicks led to.
@@ -215,6 +218,7 @@ impl Settings {
             landing: MatrixFile { path: base.join("landing.toml"), named: false },
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
+            attribution: AttributionSettings::default(),
             webhooks: Vec::new(),
             postbacks: Vec::new(),
             alliances: Alliances::default(),
@@ -326,6 +330,10 @@ impl Settings {
         if let Some(table) = section("reports") {
             let ahead = table.get("warn_ahead").and_then(|field| field.parse(|text| text.parse::<Span>()));
             set(&mut settings.warn_ahead, ahead);
+            table.finish();
+        }
+        if let Some(table) = section("attribution") {
+            settings.attribution = attribution::read(&table);
             table.finish();
         }
         if let Some(field) = root.get("webhooks") {

@@ -224,7 +224,7 @@ impl<'a> Row<'a> {
 }
 
 /// Puts an apostrophe before what a spreadsheet would run as a formula.
-fn harmless(mut field: String) -> String {
+pub fn harmless(mut field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         field.insert(0, '\'');
     }

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::import::fault::Reason;
 use super::import::{Source, Taken, Taker};
-use super::intake::{Kept, LineQuery, OrderIntake, Outcome, Position, PositionKind, QuarantineQuery, Reading, release_all};
+use super::intake::{
+    Kept, LineQuery, OrderIntake, Outcome, Position, PositionKind, QuarantineQuery, Reading, release_all,
+};
 use crate::attribution::touches::Subject;
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::{LineKey, OrderState};
@@ -81,14 +83,17 @@ async fn reports_are_added_once<S: OrderIntake>(make: &impl Fn(bool) -> S) {
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(store.after(1, 1).await.unwrap(), events[1..2]);
     let of_line = store.of_line(&line("1")).await.unwrap();
-    assert_eq!(of_line.iter().map(|event| event.line.state).collect::<Vec<_>>(), [OrderState::Paid, OrderState::Completed]);
+    assert_eq!(
+        of_line.iter().map(|event| event.line.state).collect::<Vec<_>>(),
+        [OrderState::Paid, OrderState::Completed]
+    );
     assert_eq!(store.of_line(&line("3")).await.unwrap(), []);
 
     let listed = store.lines(&LineQuery::default(), 10).await.unwrap();
-    assert_eq!(listed.iter().map(|(_, line)| (&*line.key.line, line.state)).collect::<Vec<_>>(), [
-        ("2", OrderState::Paid),
-        ("1", OrderState::Completed)
-    ]);
+    assert_eq!(
+        listed.iter().map(|(_, line)| (&*line.key.line, line.state)).collect::<Vec<_>>(),
+        [("2", OrderState::Paid), ("1", OrderState::Completed)]
+    );
     let only = LineQuery { state: Some(OrderState::Paid), before: Some(listed[0].0 + 1), ..LineQuery::default() };
     assert_eq!(store.lines(&only, 10).await.unwrap().len(), 1);
     assert_eq!(store.lines(&LineQuery { before: Some(listed[1].0), ..LineQuery::default() }, 10).await.unwrap(), []);
@@ -100,7 +105,11 @@ async fn reports_are_added_once<S: OrderIntake>(make: &impl Fn(bool) -> S) {
 
     let batches = store.batches(10).await.unwrap();
     assert_eq!(batches.iter().map(|batch| (batch.added, batch.unchanged)).collect::<Vec<_>>(), [(0, 4), (3, 1)]);
-    assert!(batches.iter().all(|batch| batch.ended_at == Some(now()) && batch.file_hash.as_deref() == Some(&"09".repeat(32))));
+    assert!(
+        batches
+            .iter()
+            .all(|batch| batch.ended_at == Some(now()) && batch.file_hash.as_deref() == Some(&"09".repeat(32)))
+    );
     let counts = store.counts().await.unwrap();
     assert_eq!(counts.imported, [(Network::Jd, Outcome::Added, 3), (Network::Jd, Outcome::Unchanged, 5)]);
     assert_eq!(counts.quarantined, []);
@@ -122,7 +131,10 @@ async fn contradictions_are_settled_by_content_alone<S: OrderIntake>(make: &impl
         aside.sort();
         let events = store.of_line(&line("1")).await.unwrap();
         results.push((aside, events.into_iter().map(|event| (event.hash, event.line)).collect::<Vec<_>>()));
-        assert_eq!(open(&store).await, [(Reason::DuplicateKey, "1".to_owned()), (Reason::DuplicateKey, "1".to_owned())]);
+        assert_eq!(
+            open(&store).await,
+            [(Reason::DuplicateKey, "1".to_owned()), (Reason::DuplicateKey, "1".to_owned())]
+        );
         // The same again is told of again, and a later report settles it.
         assert_eq!(take(&store, &rows).await.0.set_aside(), 2);
         assert_eq!(take(&store, &[row("1", 16, 2, "2.00")]).await.0.added, 1);
@@ -136,7 +148,10 @@ async fn bad_rows_are_kept_until_they_are_mended<S: OrderIntake>(make: &impl Fn(
     let (bad, good) = (row("1", 16, 2, "1,00"), row("1", 16, 2, "1.00"));
     let (taken, _) = take(&store, &[bad.clone(), json!([1]), row("1", 16, 1, "1.00"), bad.clone()]).await;
     assert_eq!((taken.rows, taken.added, taken.set_aside()), (4, 1, 3), "the batch goes on");
-    assert_eq!(taken.quarantined.into_iter().collect::<Vec<_>>(), [(Reason::NotAnObject, 1), (Reason::MalformedAmount, 2)]);
+    assert_eq!(
+        taken.quarantined.into_iter().collect::<Vec<_>>(),
+        [(Reason::NotAnObject, 1), (Reason::MalformedAmount, 2)]
+    );
     let found = store.quarantined(&QuarantineQuery::default(), 9).await.unwrap();
     assert_eq!(found.len(), 2, "one that comes twice is there once");
     let row_one = &found[1];
@@ -234,6 +249,9 @@ async fn a_dry_run_keeps_nothing(store: &dyn OrderIntake) {
     taker.push(&row("2", 99, 1, "1.00"));
     let (taken, _) = taker.finish(None).await.unwrap();
     assert_eq!((taken.batch, taken.added, taken.unchanged, taken.set_aside()), (None, 1, 1, 1));
-    assert_eq!((store.after(0, 9).await.unwrap(), open(store).await, store.batches(9).await.unwrap()), (vec![], vec![], vec![]));
+    assert_eq!(
+        (store.after(0, 9).await.unwrap(), open(store).await, store.batches(9).await.unwrap()),
+        (vec![], vec![], vec![])
+    );
     assert_eq!(store.counts().await.unwrap().imported, []);
 }

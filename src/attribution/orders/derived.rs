@@ -90,7 +90,9 @@ mod tests {
         assert_eq!(taobao[0], (Network::Taobao, PositionKind::Pid, "mm_12_34_56"));
         assert_eq!(taobao[1], (Network::Taobao, PositionKind::Position, "56"));
         assert_eq!(told("9724806_314941670"), [(Network::Pinduoduo, PositionKind::Pid, "9724806_314941670")]);
-        for other in ["", "mm_1_2", "mm_1_2_x", "mm_1_2_3_4", "mm_1__3", "__PID__", "1_2_3", "mm_1_2_123456789012345678901"] {
+        for other in
+            ["", "mm_1_2", "mm_1_2_x", "mm_1_2_3_4", "mm_1__3", "__PID__", "1_2_3", "mm_1_2_123456789012345678901"]
+        {
             assert_eq!(told(other), [], "{other}");
         }
     }

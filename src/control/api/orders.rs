@@ -92,7 +92,9 @@ pub(super) async fn report(
             let what = "send one object, a list, or one object a line".to_owned();
             ApiError::BadJson { line: 1, column: 1, what }
         }
-        FileFault::Envelope(error) => ApiError::Invalid(vec![FieldFault::new("", "", "not_an_answer", error.to_string())]),
+        FileFault::Envelope(error) => {
+            ApiError::Invalid(vec![FieldFault::new("", "", "not_an_answer", error.to_string())])
+        }
     })?;
     if let Some(account) = own {
         only_own(&caller, asked.network, &mut items)?;
@@ -142,7 +144,9 @@ pub(super) async fn report(
 fn only_own(caller: &Caller, network: Network, items: &mut [Item]) -> Result<(), ApiError> {
     let shop = caller.scope.as_deref().unwrap_or_default();
     let refused = |what: &str| {
-        Err(ApiError::Forbidden(format!("this key speaks for the shop `{shop}` only: leave out `{what}`, or use an ops key")))
+        Err(ApiError::Forbidden(format!(
+            "this key speaks for the shop `{shop}` only: leave out `{what}`, or use an ops key"
+        )))
     };
     if network != Network::Direct {
         return refused("network");

@@ -306,8 +306,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_does_not_end_a_file() {
-        assert_eq!(ids(&read(Network::Jd, b"{\"id\":\"1\"}\n{\"id\":\n\xff\n{\"id\":\"2\"}\n").unwrap()), ["1", "broken", "broken", "2"]);
-        assert_eq!(ids(&read(Network::Jd, b"id,price\n1,2\n7\n\xd6\xd0,1\n2,1\n").unwrap()), ["1", "broken", "broken", "2"]);
+        assert_eq!(
+            ids(&read(Network::Jd, b"{\"id\":\"1\"}\n{\"id\":\n\xff\n{\"id\":\"2\"}\n").unwrap()),
+            ["1", "broken", "broken", "2"]
+        );
+        assert_eq!(
+            ids(&read(Network::Jd, b"id,price\n1,2\n7\n\xd6\xd0,1\n2,1\n").unwrap()),
+            ["1", "broken", "broken", "2"]
+        );
     }
 
     #[test]

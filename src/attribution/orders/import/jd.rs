@@ -84,11 +84,12 @@ fn state(row: &mut Row<'_>, code: &str, settled: bool) -> Option<OrderState> {
         "16" => Some(OrderState::Paid),
         "17" if settled => Some(OrderState::Settled),
         "17" => Some(OrderState::Completed),
-        "-1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "11" | "13" | "14" | "19" | "20" | "21" | "22" | "23"
-        | "25" | "26" | "27" | "28" => Some(OrderState::Invalid),
+        "-1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "11" | "13" | "14" | "19" | "20" | "21" | "22"
+        | "23" | "25" | "26" | "27" | "28" => Some(OrderState::Invalid),
         "" => row.needed("validCode", None),
         _ => {
-            let problem = "JD Union has 15 and 24 pending, 16 paid, 17 completed, and -1 2-9 11 13 14 19-23 25-28 invalid";
+            let problem =
+                "JD Union has 15 and 24 pending, 16 paid, 17 completed, and -1 2-9 11 13 14 19-23 25-28 invalid";
             row.fault("validCode", Reason::UnknownStatus, problem);
             None
         }

@@ -29,7 +29,8 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         "4" | "8" | "10" => Some(OrderState::Invalid),
         "" => row.needed("order_status", None),
         _ => {
-            let problem = "Pinduoduo has -1 unpaid, 0 and 1 paid, 2 and 3 received, 5 settled, 4 8 10 without commission";
+            let problem =
+                "Pinduoduo has -1 unpaid, 0 and 1 paid, 2 and 3 received, 5 settled, 4 8 10 without commission";
             row.fault("order_status", Reason::UnknownStatus, problem);
             None
         }
@@ -44,7 +45,8 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
 
     let paid = row.fen("order_amount");
     let commission = row.fen("promotion_amount");
-    let commission = if state == Some(OrderState::Paid) { row.needed("promotion_amount", commission) } else { commission };
+    let commission =
+        if state == Some(OrderState::Paid) { row.needed("promotion_amount", commission) } else { commission };
     let confirmed = commission.filter(|_| matches!(state, Some(OrderState::Completed | OrderState::Settled)));
     // 1: a claim is under way, 2: goods went back.
     let claim = row.count("return_status").unwrap_or(0);

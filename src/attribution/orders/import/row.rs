@@ -124,7 +124,11 @@ impl<'v> Row<'v> {
         match text.parse::<i64>().ok().filter(|fen| fen.unsigned_abs() <= 100_000_000_000_000) {
             Some(fen) => Some(Fen(fen)),
             None => {
-                self.fault(field, Reason::MalformedAmount, "an amount in fen is a whole number of at most a trillion yuan");
+                self.fault(
+                    field,
+                    Reason::MalformedAmount,
+                    "an amount in fen is a whole number of at most a trillion yuan",
+                );
                 None
             }
         }
@@ -157,7 +161,8 @@ impl<'v> Row<'v> {
     pub(super) fn time(&mut self, field: &str, unit: Unit) -> Option<Timestamp> {
         let at = self.any_time(field, unit)?;
         if at > self.now.plus_micros(AHEAD) {
-            let problem = format!("this is later than now, {}: mend the clock it comes from, or import it again then", self.now);
+            let problem =
+                format!("this is later than now, {}: mend the clock it comes from, or import it again then", self.now);
             self.fault(field, Reason::FutureTime, problem);
         }
         Some(at)
@@ -220,5 +225,6 @@ pub(super) fn latest(times: &[Option<Timestamp>]) -> Option<Timestamp> {
 /// Whether a text has the shape of a click id of ours. Whether it is one says its MAC.
 pub(super) fn like_click_id(text: &str) -> bool {
     use crate::domain::click_id::ClickId;
-    text.len() == ClickId::TEXT_LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    text.len() == ClickId::TEXT_LEN
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

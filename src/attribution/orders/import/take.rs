@@ -103,7 +103,12 @@ impl<'s> Taker<'s> {
                     Some(known) => network = known,
                     None => {
                         let problem = format!("use one of {}", Network::names().join(", "));
-                        fault = Some(RowFault::new("network", &super::fault::shown(named), Reason::UnknownNetwork, problem));
+                        fault = Some(RowFault::new(
+                            "network",
+                            &super::fault::shown(named),
+                            Reason::UnknownNetwork,
+                            problem,
+                        ));
                     }
                 }
             }

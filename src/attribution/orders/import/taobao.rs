@@ -31,7 +31,11 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         "13" => Some(OrderState::Invalid),
         "" => row.needed("tk_status", None),
         _ => {
-            row.fault("tk_status", Reason::UnknownStatus, "Taobao Alliance has 12 paid, 14 received, 3 settled, 13 closed");
+            row.fault(
+                "tk_status",
+                Reason::UnknownStatus,
+                "Taobao Alliance has 12 paid, 14 received, 3 settled, 13 closed",
+            );
             None
         }
     };
@@ -44,14 +48,16 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
     let created_at = created.or(paid_at);
     let created_at = row.needed("tk_create_time", created_at);
     // Older reports do not say when a row was changed: then it was at the latest thing they tell of.
-    let modified_at = modified.or(if row.faulty("modified_time") { None } else { latest(&[created_at, paid_at, settled_at]) });
+    let modified_at =
+        modified.or(if row.faulty("modified_time") { None } else { latest(&[created_at, paid_at, settled_at]) });
     row.bad.modified_at = modified_at;
 
     // What was paid on ordering; `pay_price` is what was left at receipt, 0 before.
     let ordered = row.yuan("alipay_total_price");
     let received = row.yuan("pay_price");
     let estimated = row.yuan("pub_share_pre_fee");
-    let estimated = if state == Some(OrderState::Paid) { row.needed("pub_share_pre_fee", estimated) } else { estimated };
+    let estimated =
+        if state == Some(OrderState::Paid) { row.needed("pub_share_pre_fee", estimated) } else { estimated };
     let fee = row.yuan("pub_share_fee");
     let confirmed = match state {
         Some(OrderState::Settled) => fee,

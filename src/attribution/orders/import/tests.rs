@@ -28,14 +28,20 @@ fn taobao_rows_are_read_to_the_last_field() {
     let lines = golden(Network::Taobao, include_str!("../../../../tests/data/orders/taobao.json"));
     let paid = &lines[0];
     assert_eq!(&*paid.key.line, "2938471650013345678:2:1");
-    assert_eq!((&*paid.order, &*paid.parent, paid.state, &*paid.raw_state), ("2938471650012345678", "", OrderState::Paid, "12"));
+    assert_eq!(
+        (&*paid.order, &*paid.parent, paid.state, &*paid.raw_state),
+        ("2938471650012345678", "", OrderState::Paid, "12")
+    );
     assert_eq!((paid.created_at, paid.paid_at), (at("2022-11-10 23:58:12"), Some(at("2022-11-10 23:59:01"))));
     assert_eq!((paid.modified_at, paid.clicked_at), (at("2022-11-10 23:59:03"), Some(at("2022-11-10 23:55:40"))));
     assert_eq!((&*paid.marketplace, &*paid.item, &*paid.shop), ("tmall", "k7Y2mDUVtN9Pq0-8aRvBZt5", "某某旗舰店"));
     assert_eq!((paid.quantity, paid.returned, paid.refunded), (2, 0, false));
     assert_eq!((paid.paid, paid.estimated, paid.confirmed), (Fen(25_800), Fen(2_322), None));
     let promotion = &paid.promotion;
-    assert_eq!((&*promotion.pid, &*promotion.site, &*promotion.position), ("mm_123456_45678_901234", "45678", "901234"));
+    assert_eq!(
+        (&*promotion.pid, &*promotion.site, &*promotion.position),
+        ("mm_123456_45678_901234", "45678", "901234")
+    );
     assert_eq!((&*promotion.relation, &*promotion.sub_id), ("", ""));
 
     let settled = &lines[1];
@@ -62,7 +68,10 @@ fn jd_rows_are_read_to_the_last_field() {
     assert_eq!((settled.quantity, settled.returned, settled.refunded), (4, 1, true));
     assert_eq!((settled.estimated, settled.confirmed, &*settled.parent), (Fen(1_120), Some(Fen(840)), "259123456700"));
     let promotion = &settled.promotion;
-    assert_eq!((&*promotion.pid, &*promotion.position, &*promotion.relation), ("1000123456_4000111_3100223", "", "9001"));
+    assert_eq!(
+        (&*promotion.pid, &*promotion.position, &*promotion.relation),
+        ("1000123456_4000111_3100223", "", "9001")
+    );
     assert_eq!((&*promotion.sub_id, &*settled.shop), ("AZq3kFv0cTi5nq7Yx2mB1gAbCdEfGh12", "10223344"));
 
     let split = &lines[2];
@@ -77,7 +86,10 @@ fn pinduoduo_rows_are_in_fen_and_unix_seconds() {
     assert_eq!((&*line.key.line, line.state), ("221110-400112233440055", OrderState::Completed));
     assert_eq!((line.created_at, line.modified_at), (at("2022-11-10 00:00:00"), at("2022-11-12 00:00:01")));
     assert_eq!((line.paid, line.estimated, line.confirmed), (Fen(3_980), Fen(199), Some(Fen(199))));
-    assert_eq!((&*line.promotion.pid, &*line.promotion.sub_id), ("9724806_314941670", "AZq3kFv0cTi5nq7Yx2mB1gAbCdEfGh12"));
+    assert_eq!(
+        (&*line.promotion.pid, &*line.promotion.sub_id),
+        ("9724806_314941670", "AZq3kFv0cTi5nq7Yx2mB1gAbCdEfGh12")
+    );
     assert_eq!((&*line.item, &*line.shop, line.settled_at), ("400112233", "77", None));
 }
 
@@ -97,17 +109,29 @@ fn every_listed_state_is_known_and_no_other() {
         assert_eq!(state(Network::Taobao, "tk_status", json!(code.to_string()), json!({})), Ok(wanted));
     }
     let bad = [-1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 14, 19, 20, 21, 22, 23, 25, 26, 27, 28];
-    for (code, wanted) in [(15, Pending), (24, Pending), (16, Paid), (17, Completed)].into_iter().chain(bad.map(|code| (code, Invalid))) {
+    for (code, wanted) in
+        [(15, Pending), (24, Pending), (16, Paid), (17, Completed)].into_iter().chain(bad.map(|code| (code, Invalid)))
+    {
         assert_eq!(state(Network::Jd, "validCode", json!(code), json!({})), Ok(wanted), "{code}");
     }
     assert_eq!(state(Network::Jd, "validCode", json!(17), json!({"payMonth": "20221120"})), Ok(Settled));
     assert_eq!(state(Network::Jd, "validCode", json!(17), json!({"payMonth": "0"})), Ok(Completed));
-    for (code, wanted) in
-        [(-1, Pending), (0, Paid), (1, Paid), (2, Completed), (3, Completed), (5, Settled), (4, Invalid), (8, Invalid), (10, Invalid)]
-    {
+    for (code, wanted) in [
+        (-1, Pending),
+        (0, Paid),
+        (1, Paid),
+        (2, Completed),
+        (3, Completed),
+        (5, Settled),
+        (4, Invalid),
+        (8, Invalid),
+        (10, Invalid),
+    ] {
         assert_eq!(state(Network::Pinduoduo, "order_status", json!(code), json!({})), Ok(wanted), "{code}");
     }
-    for (network, field) in [(Network::Taobao, "tk_status"), (Network::Jd, "validCode"), (Network::Pinduoduo, "order_status")] {
+    for (network, field) in
+        [(Network::Taobao, "tk_status"), (Network::Jd, "validCode"), (Network::Pinduoduo, "order_status")]
+    {
         for code in [json!(99), json!("paid"), json!(1.5), json!(-7)] {
             let found = state(network, field, code.clone(), json!({})).unwrap_err();
             assert!(matches!(found, Reason::UnknownStatus | Reason::MalformedText), "{network} {code}: {found}");
@@ -180,7 +204,10 @@ fn every_sort_of_bad_value_is_named() {
     let row = json!({"trade_id": 7, "tk_status": 12, "tk_create_time": "x", "modified_time": "2022-11-11", "pub_share_fee": "y"});
     let bad = read(Network::Taobao, &row, &given()).unwrap_err();
     let named: Vec<_> = bad.faults.iter().map(|fault| (&*fault.field, fault.reason)).collect();
-    assert_eq!(named, [("tk_create_time", MalformedTime), ("pub_share_pre_fee", MissingField), ("pub_share_fee", MalformedAmount)]);
+    assert_eq!(
+        named,
+        [("tk_create_time", MalformedTime), ("pub_share_pre_fee", MissingField), ("pub_share_fee", MalformedAmount)]
+    );
     assert_eq!((&*bad.line, &*bad.raw_state, bad.modified_at), ("7:2:1", "12", Some(at("2022-11-11"))));
 }
 
@@ -197,7 +224,8 @@ fn our_own_fields_are_read_strictly() {
     bad["state"] = json!("done");
     let bad = read(Network::Direct, &bad, &given()).unwrap_err();
     let named: Vec<_> = bad.faults.iter().map(|fault| (&*fault.field, fault.reason)).collect();
-    let wanted = [("confirmd", Reason::UnknownField), ("state", Reason::UnknownStatus), ("paid_fen", Reason::MalformedAmount)];
+    let wanted =
+        [("confirmd", Reason::UnknownField), ("state", Reason::UnknownStatus), ("paid_fen", Reason::MalformedAmount)];
     assert_eq!(named, wanted);
 }
 

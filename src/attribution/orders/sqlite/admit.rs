@@ -290,13 +290,14 @@ pub(super) fn again(connection: &Connection, key: &ClickKey, ids: &[i64], now: T
 fn unknown_position(line: &OrderLine) -> RowFault {
     let promotion = &line.promotion;
     let network = line.key.network;
-    let (field, value) = match [("pid", &promotion.pid), ("position", &promotion.position), ("relation", &promotion.relation)]
-        .into_iter()
-        .find(|(_, text)| !text.is_empty())
-    {
-        Some((field, text)) => (field, &**text),
-        None => ("", ""),
-    };
+    let (field, value) =
+        match [("pid", &promotion.pid), ("position", &promotion.position), ("relation", &promotion.relation)]
+            .into_iter()
+            .find(|(_, text)| !text.is_empty())
+        {
+            Some((field, text)) => (field, &**text),
+            None => ("", ""),
+        };
     let problem = format!(
         "nobody was given this: `hopgate orders position add --network {network} {value} --creator …` takes the row in"
     );

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use super::OrderStore;
 use super::intake::{
-    Batch, Counts, Kept, LineQuery, NewBatch, OrderIntake, Outcome, Position, Quarantined, QuarantineQuery, Reading,
+    Batch, Counts, Kept, LineQuery, NewBatch, OrderIntake, Outcome, Position, QuarantineQuery, Quarantined, Reading,
 };
 use crate::attribution::StoreError;
 use crate::attribution::touches::Subject;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 
 use super::super::import::fault::{BadRow, Reason};
-use super::super::intake::{Kept, Quarantined, QuarantineQuery, Reading};
+use super::super::intake::{Kept, QuarantineQuery, Quarantined, Reading};
 use super::admit::sha;
 use super::{at, at_or_none, boxed, counted, json, most, named, next};
 use crate::domain::attribution::Network;
@@ -35,7 +35,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
     })
 }
 
-pub(super) fn list(connection: &Connection, query: &QuarantineQuery, limit: usize) -> rusqlite::Result<Vec<Quarantined>> {
+pub(super) fn list(
+    connection: &Connection,
+    query: &QuarantineQuery,
+    limit: usize,
+) -> rusqlite::Result<Vec<Quarantined>> {
     let mut sql = format!("SELECT {COLUMNS} FROM order_quarantine WHERE id < ?1");
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.before.unwrap_or(i64::MAX))];
     if let Some(network) = query.network {
@@ -67,7 +71,8 @@ pub(super) fn keep(
     batch: i64,
     now: Timestamp,
 ) -> rusqlite::Result<i64> {
-    let faults = serde_json::to_string(&bad.faults).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let faults =
+        serde_json::to_string(&bad.faults).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let (network, hash) = (row.network.as_str(), sha(&row.raw));
     let mended = over_already(connection, row, bad)?.then(|| now.micros());
     let id = next(connection, "SELECT COALESCE(MAX(id), 0) FROM order_quarantine")?;

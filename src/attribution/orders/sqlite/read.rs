@@ -27,7 +27,11 @@ pub(super) fn of_line(connection: &Connection, key: &LineKey) -> rusqlite::Resul
     Ok(events)
 }
 
-pub(super) fn created_between(connection: &Connection, from: Timestamp, to: Timestamp) -> rusqlite::Result<Vec<LineKey>> {
+pub(super) fn created_between(
+    connection: &Connection,
+    from: Timestamp,
+    to: Timestamp,
+) -> rusqlite::Result<Vec<LineKey>> {
     let mut statement = connection.prepare_cached(
         "SELECT network, account, line FROM order_lines WHERE created_at >= ?1 AND created_at < ?2 \
          ORDER BY created_at, number",
@@ -39,9 +43,14 @@ pub(super) fn created_between(connection: &Connection, from: Timestamp, to: Time
     statement.query_map(params![from.micros(), to.micros()], key)?.collect()
 }
 
-pub(super) fn lines(connection: &Connection, query: LineQuery, limit: usize) -> rusqlite::Result<Vec<(i64, OrderLine)>> {
-    let mut sql = "SELECT l.number, e.body FROM order_lines l JOIN order_events e ON e.seq = l.event WHERE l.number < ?1"
-        .to_owned();
+pub(super) fn lines(
+    connection: &Connection,
+    query: LineQuery,
+    limit: usize,
+) -> rusqlite::Result<Vec<(i64, OrderLine)>> {
+    let mut sql =
+        "SELECT l.number, e.body FROM order_lines l JOIN order_events e ON e.seq = l.event WHERE l.number < ?1"
+            .to_owned();
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.before.unwrap_or(i64::MAX))];
     let mut and = |condition: &str, value: Option<Box<dyn ToSql>>| {
         if let Some(value) = value {
