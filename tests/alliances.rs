@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use alliance_support::{APP_KEY, Mishap, Network, Plays, SECRET, version};
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ use hopgate::clock::Clock;
 use hopgate::config::settings::Settings;
 use hopgate::domain::attribution::Network as Name;
 use hopgate::domain::time::Timestamp;
-use support::{Dice, at};
+use support::{Dice, Place, at, eventually};
 
 /// Keeps the youngest report of each order, and fails when it is told to.
 #[derive(Default)]
@@ -288,7 +289,7 @@ async fn what_was_not_kept_is_read_again_after_a_crash_between_pages() {
 #[tokio::test]
 async fn troubles_are_counted_told_and_waited_for() {
     let setting =
-        Setting::new(Plays::Taobao, "2026-11-11 12:00:00", "start = \"2026-11-11 11:50\"\nsign_method = \"md5\"");
+        Setting::new(Plays::Taobao, "2026-11-11 12:00:00", "start = \"2026-11-11 11:40\"\nsign_method = \"md5\"");
     setting.network.change(1, setting.second() - 60, 0);
     let mishaps = [Mishap::Limited, Mishap::Status, Mishap::Silence, Mishap::Torn, Mishap::Clock];
     setting.network.world.lock().unwrap().mishaps.extend(mishaps);
@@ -350,4 +351,59 @@ async fn what_jd_has_forgotten_is_said_to_be_lost() {
     assert_eq!((first.window.from, setting.count(Outcome::TooOld)), (oldest, 1));
     assert_eq!(setting.network.world.lock().unwrap().refused, Vec::<String>::new());
     assert_eq!(setting.tally.read_until()[0].0, (Name::Jd, "default".into()));
+}
+
+/// Order lines of a place by the network's id, with what was paid in yuan.
+fn listed(place: &Place) -> BTreeMap<u64, u64> {
+    let ran = place.run(&["orders", "list", "--limit", "1000", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    let id = |row: &serde_json::Value| row["line"].as_str().unwrap().split(':').next().unwrap().parse().unwrap();
+    rows.iter().map(|row| (id(row), row["paid_fen"].as_u64().unwrap() / 100)).collect()
+}
+
+#[test]
+fn a_pull_that_is_killed_is_completed_and_a_gateway_goes_on_from_there() {
+    let network = Network::start(Plays::Taobao, Clock::System);
+    let now = Clock::System.now().millis() / 1_000;
+    for id in 1..=40u64 {
+        network.change(id, now - 900 + i64::try_from(id).unwrap(), 0);
+    }
+    // Slow enough to be killed between pages.
+    network.world.lock().unwrap().meanwhile = Some(Box::new(|_, _| std::thread::sleep(Duration::from_millis(60))));
+    let start = Timestamp::from_millis((now - 1_000) * 1_000);
+    let place = Place::new(&format!(
+        "[alliances.taobao]\napp_key = \"{APP_KEY}\"\nsecret_file = \"app.secret\"\nurl = \"{}\"\npage_size = 4\n\
+         requests_per_second = 1000\nevery = \"1s\"\nstart = \"{start}\"\n",
+        network.url("/router/rest")
+    ));
+    let ran = place.run(&["check"]);
+    assert!(ran.code == 78 && ran.err.contains("app.secret"), "{ran:?}");
+    std::fs::write(place.path("app.secret"), SECRET).unwrap();
+    assert_eq!(place.run(&["check"]).code, 0);
+    let pull = ["orders", "pull", "--network", "taobao", "--once"];
+    let mut child = place.command(&pull).stdout(std::process::Stdio::null()).spawn().unwrap();
+    eventually("some pages are read", || network.world.lock().unwrap().pages.len() >= 4);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = listed(&place).len();
+    assert!((1..40).contains(&kept), "{kept} of 40");
+    let ran = place.run(&[&pull[..], &["--json"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let first: serde_json::Value = serde_json::from_str(ran.out.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["query"], &first["rows"]), (&"changed/1".into(), &40.into()), "{first}");
+    assert_eq!(listed(&place), network.truth());
+    let ran = place.run(&["orders", "pull", "--network", "jd"]);
+    assert!(ran.code == 2 && ran.err.contains("there are taobao"), "{ran:?}");
+
+    let served = place.serve(&[]);
+    let later = Clock::System.now().millis() / 1_000;
+    network.change(7, later, 0);
+    network.change(41, later, 1);
+    eventually("the gateway has them", || listed(&place) == network.truth());
+    assert!(served.metric("hopgate_orders_pull_total") > 0.0);
+    let lag = served.metric("hopgate_orders_pull_lag_seconds");
+    assert!((0.0..30.0).contains(&lag), "{lag}");
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(network.world.lock().unwrap().refused, Vec::<String>::new());
 }
