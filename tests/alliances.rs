@@ -17,7 +17,6 @@ use hopgate::alliance::account::{Account, accounts};
 use hopgate::alliance::puller::{Done, Kept, Pulled, Puller, RowSink, Step, Tools};
 use hopgate::alliance::request::{By, Query, Window};
 use hopgate::alliance::sqlite::SqlitePullStore;
-use hopgate::alliance::store::PullStore as _;
 use hopgate::alliance::tally::{Outcome, Tally};
 use hopgate::alliance::trouble::Trouble;
 use hopgate::attribution::StoreError;
@@ -381,6 +380,9 @@ fn a_pull_that_is_killed_is_completed_and_a_gateway_goes_on_from_there() {
     assert!(ran.code == 78 && ran.err.contains("app.secret"), "{ran:?}");
     std::fs::write(place.path("app.secret"), SECRET).unwrap();
     assert_eq!(place.run(&["check"]).code, 0);
+    // A position that nobody was given sets its rows aside.
+    let ran = place.run(&["orders", "position", "add", "--network", "taobao", "--creator", "c1", "mm_1_2_3"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
     let pull = ["orders", "pull", "--network", "taobao", "--once"];
     let mut child = place.command(&pull).stdout(std::process::Stdio::null()).spawn().unwrap();
     eventually("some pages are read", || network.world.lock().unwrap().pages.len() >= 4);

@@ -153,7 +153,7 @@ fn touch(hop: &Value, key: &hopgate::domain::click_id::ClickKey) -> Touch {
     let text = |name: &str| -> Box<str> { hop[name].as_str().unwrap_or_default().into() };
     Touch {
         click: key.parse(hop["click_id"].as_str().unwrap()).unwrap(),
-        at: hop["at"].as_str().unwrap().parse().unwrap(),
+        at: hop["time"].as_str().unwrap().parse().unwrap(),
         node: text("node"),
         seq: 1,
         code: text("code"),
