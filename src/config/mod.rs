@@ -2,6 +2,7 @@
 
 pub mod alliances;
 pub mod apps;
+pub mod archive;
 pub mod attribution;
 pub mod devices;
 pub mod landing;

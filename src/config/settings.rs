@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::alliances::{self, Alliances};
 use super::apps::{self, Apps};
+use super::archive::{self, ArchiveSettings, PrivacySettings};
 use super::attribution::{self, AttributionSettings};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
@@ -137,6 +138,10 @@ pub struct Settings {
     pub proxy_protocol: bool,
     /// Journal.
     pub journal: JournalSettings,
+    /// What becomes of its finished segments.
+    pub archive: ArchiveSettings,
+    /// How long what is personal is kept.
+    pub privacy: PrivacySettings,
     /// The folder of agreement files.
     pub policies: PathBuf,
     /// Whether the folder or the store of versions decides.
@@ -210,6 +215,8 @@ impl Settings {
                 segment_bytes: 128 << 20,
                 segment_age: Duration::from_secs(3_600),
             },
+            archive: ArchiveSettings::default(),
+            privacy: PrivacySettings::default(),
             policies: base.join("policies"),
             policy_source: PolicySource::Store,
             watch_policies: true,
@@ -287,6 +294,14 @@ impl Settings {
         }
         if let Some(table) = section("journal") {
             journal(&mut settings.journal, &table);
+            table.finish();
+        }
+        if let Some(table) = section("archive") {
+            settings.archive = archive::archive(&table);
+            table.finish();
+        }
+        if let Some(table) = section("privacy") {
+            settings.privacy = archive::privacy(&table);
             table.finish();
         }
         if let Some(table) = section("policies") {
@@ -660,6 +675,33 @@ mod tests {
             "apps.android[1].package: is missing",
             "apps.android[1].sha256: is missing",
         ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn archive_and_privacy_are_read_whole_with_every_fault() {
+        let settings = read(
+            "[archive]\nenabled = false\nreserve = \"12h\"\n[privacy]\nkeep_visitors = \"forever\"\n\
+             [privacy.raw]\nenabled = true\nkeep = \"24h\"\n",
+        )
+        .unwrap();
+        assert_eq!((settings.archive.enabled, settings.archive.reserve.to_string()), (false, "12h".to_owned()));
+        let privacy = settings.privacy;
+        assert_eq!((privacy.keep_visitors, privacy.raw, privacy.keep_raw.to_string()), (None, true, "1d".to_owned()));
+        let usual = read("").unwrap();
+        assert_eq!(usual.privacy.keep_visitors, Some(Span::days(30)));
+        assert!(usual.archive.enabled && !usual.privacy.raw);
+        let faults = read(
+            "[archive]\nreserve = \"0d\"\nenable = true\n[privacy]\nkeep_visitors = 30\n[privacy.raw]\n\
+             keep = \"31d\"\nenabled = \"yes\"\n",
+        )
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 5, "{all}");
+        for part in
+            ["archive.reserve: `0d`", "did you mean `enabled`?", "privacy.keep_visitors", "is over 30d", "raw.enabled"]
+        {
             assert!(all.contains(part), "{part} not in\n{all}");
         }
     }

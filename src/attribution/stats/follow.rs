@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rusqlite::TransactionBehavior;
+use rusqlite::{TransactionBehavior, params};
 
 use super::apply::{Applied, apply, fact, keep_owns};
 use super::batch::Row;
 use super::source::Source;
-use super::{Stats, StoreError, Writer, unavailable};
+use super::{Own, Stats, StoreError, Writer, unavailable};
 use crate::domain::attribution::validity::Rules;
 use crate::domain::time::Timestamp;
 use crate::journal::read::ReadError;
@@ -72,7 +72,8 @@ impl Stats {
         let before = marks(&writer.connection).map_err(unavailable)?;
         let first = before.iter().map(|mark| mark.seq).min().unwrap_or(0);
         let limit = durable.unwrap_or(u64::MAX);
-        let mut source = Source::after(data_dir, first, limit)?;
+        // The last record that was counted is passed once more: a log that ends before it is another one.
+        let mut source = Source::after(data_dir, first.saturating_sub(1), limit)?;
         let mut all = 0;
         loop {
             if writer.words.is_full() {
@@ -83,13 +84,13 @@ impl Stats {
             let read = source.read(BATCH, |seq, hop| rows.push(Row::of(words, seq, hop)))?;
             // After the hops: who was seen before one of them was clicked is among these.
             let owns = std::mem::take(&mut self.owns().waiting);
-            if rows.is_empty() && owns.is_empty() {
+            if rows.iter().all(|row| row.seq <= first) && owns.is_empty() {
                 break;
             }
-            if durable.is_none() && read > 0 {
+            if durable.is_none() {
                 sync_end(&data_dir.join("journal"))?;
             }
-            match writer.keep(&rows, source.passed(), &owns) {
+            match self.keep(&mut writer, &rows, source.passed(), &owns) {
                 Ok(applied) => all += applied.hops,
                 Err(error) => {
                     writer.words.unkeep();
@@ -102,11 +103,37 @@ impl Stats {
                 break;
             }
         }
-        if let Some(mark) = before.iter().find(|mark| mark.seq > source.passed() && source.passed() < limit) {
-            let (node, counted, ends) = (mark.node.clone(), mark.seq, source.passed());
+        let ends = source.passed();
+        if let Some(mark) = before.iter().find(|mark| mark.seq > ends && ends < limit) {
+            let (node, counted) = (mark.node.clone(), mark.seq);
             return Err(FollowError::Ahead { node, counted, ends });
         }
+        // Ends of chunks have numbers too: who waits for a segment to be counted waits for its last record.
+        if let [mark] = before.as_slice()
+            && mark.seq < ends
+        {
+            let sql = "UPDATE stats_marks SET seq = ?2 WHERE node = ?1 AND seq < ?2";
+            writer.connection.execute(sql, params![mark.node, ends as i64]).map_err(unavailable)?;
+        }
         Ok(all)
+    }
+
+    /// Counts a batch, in one transaction with its mark.
+    fn keep(&self, writer: &mut Writer, rows: &[Row], passed: u64, owns: &[Own]) -> rusqlite::Result<Applied> {
+        let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let generation = fact(&transaction, "generation")?.unwrap_or_default();
+        if generation != writer.generation {
+            // Another process made the file anew.
+            writer.words.unkeep();
+            writer.generation = generation;
+            if let Some(rules) = fact(&transaction, "rules")?.as_deref().and_then(Rules::of_canonical) {
+                self.now_by(rules);
+            }
+        }
+        keep_owns(&transaction, owns)?;
+        let applied = apply(&transaction, &mut writer.words, &self.rules(), rows, passed, &writer.carried)?;
+        transaction.commit()?;
+        Ok(applied)
     }
 
     fn owns(&self) -> std::sync::MutexGuard<'_, super::Owns> {
@@ -119,24 +146,6 @@ impl Stats {
     /// [`StoreError`].
     pub fn marks(&self) -> Result<Vec<Mark>, StoreError> {
         marks(&self.reader()).map_err(unavailable)
-    }
-}
-
-impl Writer {
-    fn keep(&mut self, rows: &[Row], passed: u64, owns: &[super::Own]) -> rusqlite::Result<Applied> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let generation = fact(&transaction, "generation")?.unwrap_or_default();
-        if generation != self.generation {
-            self.words.unkeep();
-            self.generation = generation;
-            if let Some(rules) = fact(&transaction, "rules")?.as_deref().and_then(Rules::of_canonical) {
-                self.rules = rules;
-            }
-        }
-        keep_owns(&transaction, owns)?;
-        let applied = apply(&transaction, &mut self.words, &self.rules, rows, passed, &self.carried)?;
-        transaction.commit()?;
-        Ok(applied)
     }
 }
 

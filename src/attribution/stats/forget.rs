@@ -77,23 +77,54 @@ impl Stats {
         }
     }
 
-    /// Erases all of it: what is remembered of visitors, of creators, and touches. Afterwards the file holds none of what it
-    /// held: pages that are free are overwritten.
+    /// Erases what is remembered of visitors and creators as [`Stats::forget_visitors_before`] does, so that the file holds
+    /// none of it afterwards: what is free is overwritten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn erase_visitors_before(&self, before: Timestamp) -> Result<Forgotten, StoreError> {
+        self.overwriting(|| self.forget_visitors_before(before))
+    }
+
+    /// Erases all of it, the same way: what is remembered of visitors and of creators, and touches.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget_before(&self, before: Timestamp) -> Result<Forgotten, StoreError> {
+        self.overwriting(|| {
+            let visitors = self.forget_visitors_before(before)?;
+            let touches = self.forget_touches_before(before)?.touches;
+            Ok(Forgotten { touches, ..visitors })
+        })
+    }
+
+    fn overwriting(&self, erase: impl Fn() -> Result<Forgotten, StoreError>) -> Result<Forgotten, StoreError> {
         let secure = |on: bool| self.writer().connection.pragma_update(None, "secure_delete", on).map_err(unavailable);
         secure(true)?;
-        let visitors = self.forget_visitors_before(before);
-        let touches = self.forget_touches_before(before);
+        let erased = erase();
         secure(false)?;
-        let (visitors, touches) = (visitors?, touches?);
         // What was overwritten in the log is in the file now, and the log begins anew.
         let writer = self.writer();
         let checkpoint = writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         checkpoint.map_err(unavailable)?;
-        Ok(Forgotten { touches: touches.touches, ..visitors })
+        erased
+    }
+
+    /// What [`Stats::forget_before`] would erase.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn held_before(&self, before: Timestamp) -> Result<Forgotten, StoreError> {
+        let reader = self.reader();
+        let count = |sql: &str, bound: i64| -> Result<u64, StoreError> {
+            let found: i64 = reader.query_row(sql, [bound], |row| row.get(0)).map_err(unavailable)?;
+            Ok(u64::try_from(found).unwrap_or(0))
+        };
+        Ok(Forgotten {
+            visitors: count("SELECT COUNT(*) FROM stats_visitors WHERE day < ?1", before.beijing_day())?,
+            selves: count("SELECT COUNT(*) FROM stats_selves WHERE day < ?1", before.beijing_day())?,
+            touches: count("SELECT COUNT(*) FROM stats_touches WHERE at < ?1", before.micros())?,
+        })
     }
 
     /// Makes old changes of touches one: whoever was not here since looks at everything.

@@ -7,8 +7,7 @@
 //! - `source`: where hops come from; `batch`, `words`: hops as they wait; `apply`: counting them; `seen`: what is remembered
 //!   of a visitor for a day;
 //! - [`follow`]: keeping up; [`figures`]: questions; `touches`: clicks as attribution looks them up;
-//! - [`forget`]: what is erased by age; `rebuild`: making it all anew; [`walk`]: the same
-//!   figures under other rules.
+//! - [`forget`]: what is erased by age; `rebuild`: making it all anew; [`walk`]: the same figures under other rules.
 
 mod apply;
 mod batch;
@@ -17,6 +16,8 @@ pub mod follow;
 pub mod forget;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod properties;
 mod rebuild;
 mod schema;
 mod seen;
@@ -57,13 +58,13 @@ struct Inner {
     writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,
     owns: Mutex<Owns>,
+    /// The rules the figures in the file were made by; beside the writer, who may be busy for long.
+    rules: Mutex<Rules>,
 }
 
 struct Writer {
     connection: Connection,
     words: Words,
-    /// The rules the figures in the file were made by.
-    rules: Rules,
     /// Changes when the file was made anew: numbers of names are others then.
     generation: String,
     /// Marks of clicks that can no longer be found out, by node and number; only while the file is made anew.
@@ -94,18 +95,28 @@ impl Stats {
         let readers = (0..READERS)
             .map(|_| sqlite::open_read_only(path, READER_CACHE).map(Mutex::new))
             .collect::<Result<_, _>>()?;
-        let writer = Writer { connection, words: Words::default(), rules, generation, carried: HashMap::new() };
+        let writer = Writer { connection, words: Words::default(), generation, carried: HashMap::new() };
         Ok(Stats(Arc::new(Inner {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers,
             owns: Mutex::default(),
+            rules: Mutex::new(rules),
         })))
     }
 
     /// The rules by which this file's figures and marks were made.
     pub fn rules(&self) -> Rules {
-        self.writer().rules.clone()
+        self.0.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What names them in reports.
+    pub fn rules_version(&self) -> String {
+        self.rules().version()
+    }
+
+    fn now_by(&self, rules: Rules) {
+        *self.0.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// The file.

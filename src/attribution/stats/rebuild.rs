@@ -73,7 +73,7 @@ impl Stats {
         let generation = taken?;
         writer.words = Default::default();
         writer.generation = generation;
-        writer.rules = rules.clone();
+        self.now_by(rules.clone());
         Ok(())
     }
 }

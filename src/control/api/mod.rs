@@ -6,6 +6,9 @@ mod ask;
 mod backtests;
 pub(super) mod body;
 mod calendar;
+mod events;
+mod hops;
+mod ledger;
 mod links;
 mod orders;
 mod policies;
@@ -14,6 +17,8 @@ mod qr;
 mod query;
 mod reports;
 mod shadow;
+mod sheets;
+mod stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use tokio::sync::Semaphore;
 
 use super::ControlState;
 use super::backtests::Backtests;
+use super::console::Sessions;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -86,6 +92,8 @@ enum Action {
     QrPng,
     Decide,
     FindHop,
+    ListHops,
+    LinkStats,
     ShowPolicies,
     PublishPolicy,
     CheckPolicy,
@@ -107,6 +115,13 @@ enum Action {
     ListPositions,
     RegisterPositions,
     RemovePosition,
+    ListPeriods,
+    ClosePeriod,
+    ReportLinks,
+    ReportFunnel,
+    ReportSettlement,
+    TellEvents,
+    ListEventQuarantine,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -139,9 +154,11 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
+const EARNERS: &[Role] = &[Role::Creator, Role::Merchant, Role::Ops];
+const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 37] = [
+pub const ROUTES: &[Route] = &[
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -149,8 +166,10 @@ pub const ROUTES: [Route; 37] = [
     route(Verb::Delete, "/v1/links/{code}", Action::DisableLink, ISSUERS, "Disable a link"),
     route(Verb::Get, "/v1/links/{code}/qr.svg", Action::QrSvg, READERS, "Draw a short link as a QR code, SVG"),
     route(Verb::Get, "/v1/links/{code}/qr.png", Action::QrPng, READERS, "Draw a short link as a QR code, PNG"),
+    route(Verb::Get, "/v1/links/{code}/stats", Action::LinkStats, READERS, "Count a link's clicks"),
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
+    route(Verb::Get, "/v1/hops", Action::ListHops, OPS, "List recorded clicks"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
     route(Verb::Put, "/v1/policies", Action::PublishPolicy, OPS, "Publish a policy, or roll back to a kept version"),
     route(Verb::Post, "/v1/policies/check", Action::CheckPolicy, OWNERS, "Say what publishing would do"),
@@ -163,14 +182,20 @@ pub const ROUTES: [Route; 37] = [
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
-    route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Get, "/v1/reports/links", Action::ReportLinks, READERS, "Report clicks"),
+    route(Verb::Get, "/v1/reports/funnel", Action::ReportFunnel, Role::ALL, "Report from the note to the order"),
     route(
         Verb::Get,
-        "/v1/postbacks",
-        Action::ListPostbacks,
-        &[Role::Ops],
-        "List which platform was told of which order",
+        "/v1/reports/settlement",
+        Action::ReportSettlement,
+        Role::ALL,
+        "Report what orders are worth to whom",
     ),
+    route(Verb::Post, "/v1/events", Action::TellEvents, TELLERS, "Tell front and back events"),
+    route(Verb::Get, "/v1/events/quarantine", Action::ListEventQuarantine, OPS, "List event rows that were set aside"),
+    route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Get, "/v1/ledger/periods", Action::ListPeriods, OPS, "List periods of the ledger with their balances"),
+    route(Verb::Post, "/v1/ledger/periods/{month}/close", Action::ClosePeriod, OPS, "Close a month for good"),
     route(Verb::Post, "/v1/orders", Action::ReportOrders, SELLERS, "Report order lines"),
     route(Verb::Get, "/v1/orders", Action::ListOrders, SELLERS, "List order lines as they stand"),
     route(Verb::Get, "/v1/orders/quarantine", Action::ListQuarantine, OPS, "List order rows that were set aside"),
@@ -183,7 +208,8 @@ pub const ROUTES: [Route; 37] = [
         OPS,
         "Take a position back",
     ),
-    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, SELLERS, "Read a line with all its reports"),
+    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, EARNERS, "Read a line with all its reports"),
+    route(Verb::Get, "/v1/postbacks", Action::ListPostbacks, OPS, "List which platform was told of which order"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -196,23 +222,25 @@ pub const ROUTES: [Route; 37] = [
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    pub(super) sessions: Arc<Sessions>,
     backtests: Backtests,
     lookups: Arc<Semaphore>,
     summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
-pub fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let store = Arc::clone(&state.policy_store);
-    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone(), store);
+    let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
+        sessions,
         backtests,
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
     });
     let mut router = Router::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().copied() {
         let mut methods = handler(route);
         if !route.roles.is_empty() {
             methods = methods.route_layer(from_fn_with_state((Arc::clone(&api), route.roles), guard));
@@ -238,6 +266,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::QrPng => on(filter, qr::png),
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
+        Action::ListHops => on(filter, hops::list),
+        Action::LinkStats => on(filter, stats::of_link),
         Action::ShowPolicies => on(filter, policies::show),
         Action::PublishPolicy => on(filter, policies::publish),
         Action::CheckPolicy => on(filter, policies::check),
@@ -252,6 +282,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
         Action::ListPostbacks => on(filter, postbacks::postbacks),
+        Action::ListPeriods => on(filter, ledger::periods),
+        Action::ClosePeriod => on(filter, ledger::close),
         Action::ReportOrders => on(filter, orders::report),
         Action::ListOrders => on(filter, orders::list),
         Action::ShowOrder => on(filter, orders::show),
@@ -259,6 +291,11 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ListPositions => on(filter, orders::positions),
         Action::RegisterPositions => on(filter, orders::register),
         Action::RemovePosition => on(filter, orders::unregister),
+        Action::ReportLinks => on(filter, sheets::links),
+        Action::ReportFunnel => on(filter, sheets::funnel),
+        Action::ReportSettlement => on(filter, sheets::settlement),
+        Action::TellEvents => on(filter, events::tell),
+        Action::ListEventQuarantine => on(filter, events::quarantine),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -316,6 +353,7 @@ mod tests {
             ("ShadowRequest", &super::shadow::FIELDS),
             ("OrderRow", &crate::attribution::orders::import::direct::FIELDS),
             ("PositionDraft", &crate::control::orders::POSITION_FIELDS),
+            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]

@@ -122,19 +122,19 @@ fn takes_place(good: (Timestamp, &str), bad: (Option<Timestamp>, &str, Reason), 
 
 /// Whether a good report has taken the place of a bad row before it came: late and shuffled files.
 fn over_already(connection: &Connection, row: &Reading, bad: &BadRow) -> rusqlite::Result<bool> {
-    if bad.line.is_empty() {
-        return Ok(false);
-    }
+    let Some(modified) = bad.modified_at.filter(|_| !bad.line.is_empty()) else { return Ok(false) };
     let mut statement = connection.prepare_cached(
-        "SELECT modified_at, raw_state FROM order_lines WHERE network = ?1 AND account = ?2 AND line = ?3",
+        "SELECT body FROM order_events WHERE network = ?1 AND account = ?2 AND line = ?3 AND modified_at >= ?4",
     )?;
-    let found: Option<(i64, String)> = statement
-        .query_row(params![row.network.as_str(), row.account, bad.line], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(found.is_some_and(|(modified, raw_state)| {
-        let good = (Timestamp::from_micros(modified), raw_state.as_str());
-        takes_place(good, (bad.modified_at, &bad.raw_state, bad.reason()), false)
-    }))
+    let mut events = statement.query(params![row.network.as_str(), row.account, bad.line, modified.micros()])?;
+    while let Some(event) = events.next()? {
+        let good: OrderLine = json(event, 0, "a stored order line")?;
+        let good = (good.modified_at, &*good.raw_state);
+        if takes_place(good, (bad.modified_at, &bad.raw_state, bad.reason()), false) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Marks what a good report takes the place of.
