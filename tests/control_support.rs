@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hopgate::app::reports::Desk;
-use hopgate::attribution::events::hops::HopClicks;
 use hopgate::attribution::events::sqlite::SqliteEventStore;
 use hopgate::attribution::ledger::settle::Counting;
 use hopgate::attribution::ledger::sqlite::SqliteLedger;
@@ -130,8 +129,6 @@ impl Running {
         );
         let desk = Desk {
             events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
-            clicks: Arc::new(HopClicks::new(&at("journal"))),
-            touches: None,
             policies: policy_store,
             in_force: Box::new(move || current.current()),
             words: Arc::clone(&words),

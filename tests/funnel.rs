@@ -13,6 +13,7 @@ use hopgate::attribution::StoreError;
 use hopgate::attribution::events::read::Reader;
 use hopgate::attribution::events::sqlite::SqliteEventStore;
 use hopgate::attribution::events::{ClickCounts, Dim, EventStore, Filter};
+use hopgate::attribution::stats::Stats;
 use hopgate::control::keys::Role;
 use hopgate::domain::attribution::event::Worth;
 use hopgate::domain::click_id::ClickKey;
@@ -391,10 +392,11 @@ async fn funnel(batches: &[Vec<Value>]) -> String {
     let in_force = Arc::new(shipped());
     let question = Question { from: Some("2024-06-01".into()), to: Some("2024-08-01".into()), ..Question::default() };
     let asked = question.check(Kind::Funnel, &words, now).unwrap();
+    let stats = Stats::open(&folder.path().join("stats.sqlite"), &Default::default()).unwrap();
     let sources = Sources {
         events: &store,
         clicks: &Clicks,
-        touches: None,
+        touches: &stats,
         policies: &policies,
         in_force: &in_force,
         words: &words,

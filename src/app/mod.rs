@@ -37,7 +37,6 @@ use crate::alliance::sqlite::SqlitePullStore;
 use crate::archive::Recorded;
 use crate::archive::keeper::Follower;
 use crate::attribution::announce::Nobody;
-use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Counting;
@@ -429,8 +428,6 @@ impl App {
         let in_force = Arc::clone(&policies);
         let reporter: Arc<dyn Reporter> = Arc::new(Desk {
             events: Arc::clone(&events),
-            clicks: Arc::new(HopClicks::new(&data.journal())),
-            touches: Some(Arc::new(figures.clone())),
             policies: Arc::clone(&policy_store),
             in_force: Box::new(move || in_force.current()),
             words: Arc::clone(&words),

@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::attribution::StoreError;
-use crate::attribution::events::{ClickCounts, EventStore, Kept, Tally};
+use crate::attribution::events::{EventStore, Kept, Tally};
 use crate::attribution::ledger::settle::Settler;
 use crate::attribution::stats::Stats;
-use crate::attribution::touches::TouchStore;
 use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
@@ -24,17 +23,13 @@ use crate::telemetry::metrics::{counter, family};
 pub struct Desk {
     /// Front and back events.
     pub events: Arc<dyn EventStore>,
-    /// Clicks that count.
-    pub clicks: Arc<dyn ClickCounts>,
-    /// Clicks by their id, where they are kept.
-    pub touches: Option<Arc<dyn TouchStore>>,
     /// Policy versions.
     pub policies: Arc<dyn PolicyStore>,
     /// The policy in force.
     pub in_force: Box<dyn Fn() -> Arc<PolicySet> + Send + Sync>,
     /// Names.
     pub words: Arc<Vocabulary>,
-    /// Figures of clicks.
+    /// Figures and touches.
     pub stats: Stats,
     /// Where hops are, for figures under other rules.
     pub data_dir: PathBuf,
@@ -50,8 +45,8 @@ impl Reporter for Desk {
                 let in_force = (self.in_force)();
                 let sources = Sources {
                     events: &*self.events,
-                    clicks: &*self.clicks,
-                    touches: self.touches.as_deref(),
+                    clicks: &self.stats,
+                    touches: &self.stats,
                     policies: &*self.policies,
                     in_force: &in_force,
                     words: &self.words,

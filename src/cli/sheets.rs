@@ -11,7 +11,6 @@ use super::ledger::Books;
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::app::reports::Desk;
-use crate::attribution::events::hops::HopClicks;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
@@ -99,8 +98,6 @@ fn desk(settings: &Settings, books: &Books) -> Result<Desk, CliError> {
     let in_force = super::policy::in_force(settings)?;
     Ok(Desk {
         events: Arc::new(SqliteEventStore::open(&data.orders()).map_err(CliError::failed)?),
-        clicks: Arc::new(HopClicks::new(&data.journal())),
-        touches: Some(Arc::new(books.stats.clone())),
         policies: Arc::new(SqlitePolicyStore::open(&data.database()).map_err(CliError::failed)?),
         in_force: Box::new(move || Arc::clone(&in_force)),
         words: Arc::new(settings.words.clone()),

@@ -4,8 +4,7 @@
 //! shuffled. A row that cannot be used is kept as it came, with what is wrong with it, and does not hold up the others.
 //!
 //! - [`read`]: rows into events, with every fault of a row at once;
-//! - [`sqlite`]: the embedded store;
-//! - [`hops`]: clicks, where no figures of them are kept.
+//! - [`sqlite`]: the embedded store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +18,6 @@ use crate::domain::vocabulary::closed_list;
 
 #[cfg(test)]
 pub(super) mod conformance;
-pub mod hops;
 pub mod read;
 pub mod sqlite;
 

@@ -11,6 +11,7 @@
 
 mod apply;
 mod batch;
+mod clicks;
 pub mod figures;
 pub mod follow;
 pub mod forget;

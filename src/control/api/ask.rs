@@ -98,7 +98,6 @@ mod tests {
     use super::*;
     use crate::app::reports::Desk;
     use crate::attribution::events::EventStore;
-    use crate::attribution::events::hops::HopClicks;
     use crate::attribution::events::sqlite::SqliteEventStore;
     use crate::attribution::ledger::settle::Counting;
     use crate::attribution::ledger::sqlite::SqliteLedger;
@@ -152,8 +151,6 @@ mod tests {
         );
         let desk = Desk {
             events: Arc::clone(&events),
-            clicks: Arc::new(HopClicks::new(folder.path())),
-            touches: None,
             policies: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
             in_force: Box::new(move || current.current()),
             words: Arc::clone(&words),

@@ -35,8 +35,8 @@ pub struct Sources<'s> {
     pub events: &'s dyn EventStore,
     /// Clicks that count.
     pub clicks: &'s dyn ClickCounts,
-    /// Clicks by their id, where they are kept: they know what an event that came from them leaves out.
-    pub touches: Option<&'s dyn TouchStore>,
+    /// Clicks by their id: they know what an event that came from them leaves out.
+    pub touches: &'s dyn TouchStore,
     /// Policies with the terms of returns.
     pub policies: &'s dyn PolicyStore,
     /// The policy that speaks where none was ever put in force.
@@ -68,9 +68,9 @@ pub async fn sheet(sources: Sources<'_>, asked: &Asked) -> Result<Sheet, ReportE
         let Some((last, _)) = page.last() else { break };
         after = *last;
         for (_, mut event) in page {
-            let touch = match (event.click, sources.touches) {
-                (Some(click), Some(touches)) => touches.of_click(click).await?,
-                _ => None,
+            let touch = match event.click {
+                Some(click) => sources.touches.of_click(click).await?,
+                None => None,
             };
             if let Some(touch) = &touch {
                 fill(&mut event, touch);
