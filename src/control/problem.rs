@@ -372,7 +372,6 @@ impl ApiError {
             ) => {
                 tracing::error!(%what, "control API: policies");
             }
-            ApiError::Attribution(error) => tracing::error!(%error, "control API: attribution"),
             ApiError::Report(error) => tracing::warn!(%error, "control API: a report"),
             ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
