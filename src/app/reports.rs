@@ -8,30 +8,33 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::attribution::StoreError;
 use crate::attribution::events::{EventStore, Kept, Tally};
+use crate::attribution::ledger::settle::Settler;
 use crate::attribution::stats::Stats;
 use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
 use crate::report::asked::{Asked, Kind, ReportError, Reporter};
 use crate::report::funnel::{self, Sources};
-use crate::report::links;
 use crate::report::sheet::Sheet;
+use crate::report::{links, settlement};
 use crate::telemetry::metrics::{counter, family};
 
 /// The stores that reports are made of.
 pub struct Desk {
     /// Front and back events.
     pub events: Arc<dyn EventStore>,
-    /// Figures and touches.
-    pub stats: Stats,
-    /// Where the hops are, for figures under other rules.
-    pub data_dir: PathBuf,
     /// Policy versions.
     pub policies: Arc<dyn PolicyStore>,
     /// The policy in force.
     pub in_force: Box<dyn Fn() -> Arc<PolicySet> + Send + Sync>,
     /// Names.
     pub words: Arc<Vocabulary>,
+    /// Figures and touches.
+    pub stats: Stats,
+    /// Where hops are, for figures under other rules.
+    pub data_dir: PathBuf,
+    /// The ledger, and what it is made of.
+    pub settler: Settler,
 }
 
 #[async_trait]
@@ -52,10 +55,10 @@ impl Reporter for Desk {
             }
             Kind::Links => {
                 let (stats, data_dir, asked) = (self.stats.clone(), self.data_dir.clone(), asked.clone());
-                let made = tokio::task::spawn_blocking(move || links::sheet(&stats, &data_dir, &asked, |_| {}));
-                made.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+                let counting = tokio::task::spawn_blocking(move || links::sheet(&stats, &data_dir, &asked, |_| {}));
+                counting.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
             }
-            Kind::Settlement => Err(ReportError::NotMade(kind)),
+            Kind::Settlement => settlement::sheet(&*self.settler.ledger, &self.settler.key, asked).await,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{orders_args, policy_args};
+use super::{ledger_args, orders_args, policy_args};
 use crate::audit::backtest::USUAL_SAMPLES;
 use crate::audit::shift::Shift;
 use crate::domain::span::Span;
@@ -53,20 +53,23 @@ pub enum Command {
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
+    /// Order reports of the networks, and whose positions are.
+    #[command(subcommand)]
+    Orders(orders_args::Orders),
+    /// Figures that are kept up from recorded hops.
+    #[command(subcommand)]
+    Stats(Stats),
     /// Front and back events: what happens around clicks.
     #[command(subcommand)]
     Events(Events),
+    /// Whom orders are credited to, and what everyone is owed.
+    #[command(subcommand)]
+    Ledger(ledger_args::Ledger),
     /// Parquet files of hops.
     #[command(subcommand)]
     Archive(Archive),
     /// Erase what is personal in hops, and prove it: visitors' networks and hashes, and the raw log.
     Purge(Purge),
-    /// Figures that are kept up from recorded hops.
-    #[command(subcommand)]
-    Stats(Stats),
-    /// Order reports of the networks, and whose positions are.
-    #[command(subcommand)]
-    Orders(orders_args::Orders),
     /// Reports.
     #[command(subcommand)]
     Report(Report),

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::ReportSheet;
-use super::data::{runtime, told};
+use super::data::told;
+use super::ledger::Books;
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::app::reports::Desk;
 use crate::attribution::events::sqlite::SqliteEventStore;
-use crate::attribution::stats::Stats;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::control::fields::FieldFault;
@@ -22,6 +22,7 @@ use crate::report::show;
 /// Runs the command.
 pub fn run(kind: Kind, asked: ReportSheet) -> Result<(), CliError> {
     let settings = settings_of(&asked.place)?;
+    there(&settings.data_dir)?;
     let question = Question {
         from: asked.from,
         to: asked.to,
@@ -46,8 +47,10 @@ pub fn run(kind: Kind, asked: ReportSheet) -> Result<(), CliError> {
             std::fs::read_to_string(path).map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))?;
         question.rules = Some(OtherRules { name: path.display().to_string(), text });
     }
-    let desk = desk(&settings)?;
-    let mut sheet = runtime()?.block_on(desk.report(kind, &question)).map_err(|error| match error {
+    let books = Books::of(&settings)?;
+    books.bring_up(Clock::System.now())?;
+    let desk = desk(&settings, &books)?;
+    let mut sheet = books.runtime.block_on(desk.report(kind, &question)).map_err(|error| match error {
         ReportError::Rules(what) => CliError::Usage(what),
         other => CliError::failed(other),
     })?;
@@ -90,21 +93,16 @@ fn there(path: &Path) -> Result<(), CliError> {
 }
 
 /// The stores of a data folder, ready for reports.
-fn desk(settings: &Settings) -> Result<Desk, CliError> {
-    there(&settings.data_dir)?;
+fn desk(settings: &Settings, books: &Books) -> Result<Desk, CliError> {
     let data = DataDir::new(&settings.data_dir);
     let in_force = super::policy::in_force(settings)?;
-    let stats = Stats::open(&data.stats(), &settings.attribution.validity).map_err(CliError::failed)?;
-    // What was clicked since anybody counted.
-    if data.journal().exists() {
-        stats.catch_up(&settings.data_dir, None, |_| {}).map_err(CliError::failed)?;
-    }
     Ok(Desk {
         events: Arc::new(SqliteEventStore::open(&data.orders()).map_err(CliError::failed)?),
-        stats,
-        data_dir: settings.data_dir.clone(),
         policies: Arc::new(SqlitePolicyStore::open(&data.database()).map_err(CliError::failed)?),
         in_force: Box::new(move || Arc::clone(&in_force)),
         words: Arc::new(settings.words.clone()),
+        stats: books.stats.clone(),
+        data_dir: settings.data_dir.clone(),
+        settler: books.settler.clone(),
     })
 }

@@ -51,6 +51,7 @@ pub use ops::{OpsState, ops_router};
 
 use crate::archive::Recorded;
 use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::ledger::settle::Settler;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::stats::Stats;
 use crate::catalog::Catalog;
@@ -90,18 +91,20 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// Order reports.
+    pub orders: Arc<dyn OrderIntake>,
+    /// The ledger, and what it is made of.
+    pub settler: Settler,
+    /// Figures and touches.
+    pub stats: Stats,
+    /// Where sightings of creators go.
+    pub sightings: Sightings,
     /// Front and back events.
     pub events: Arc<dyn EventStore>,
     /// What became of those that were told.
     pub event_tally: Arc<EventTally>,
     /// Makes reports.
     pub reporter: Arc<dyn Reporter>,
-    /// Figures and touches.
-    pub stats: Stats,
-    /// Where sightings of creators go.
-    pub sightings: Sightings,
-    /// Order reports.
-    pub orders: Arc<dyn OrderIntake>,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.

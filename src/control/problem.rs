@@ -12,6 +12,7 @@ use super::fields::FieldFault;
 use super::keys::KeyError;
 use super::policy::pointer;
 use crate::attribution::StoreError as AttributionError;
+use crate::attribution::ledger::close::NotClosed;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
@@ -91,12 +92,14 @@ pub enum ApiError {
     Outbox(OutboxError),
     /// The store of attribution.
     Attribution(AttributionError),
-    /// A report.
-    Report(ReportError),
     /// No order line has this key, or it is not the caller's.
     UnknownOrder,
     /// Nothing is registered of this position.
     UnknownPosition,
+    /// A report.
+    Report(ReportError),
+    /// A period of the ledger that is not closed.
+    NotClosed(NotClosed),
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -124,6 +127,15 @@ impl From<OutboxError> for ApiError {
 impl From<AttributionError> for ApiError {
     fn from(error: AttributionError) -> Self {
         ApiError::Attribution(error)
+    }
+}
+
+impl From<NotClosed> for ApiError {
+    fn from(error: NotClosed) -> Self {
+        match error {
+            NotClosed::Store(error) => ApiError::Attribution(error),
+            other => ApiError::NotClosed(other),
+        }
     }
 }
 
@@ -303,29 +315,6 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Attribution(AttributionError::Unreadable(_)) => plain(
-                "unreadable_attribution",
-                S::INTERNAL_SERVER_ERROR,
-                "归因数据异常 / Attribution not readable",
-                "what is stored cannot be read by this version: ask ops, the log says why",
-            ),
-            ApiError::Report(ReportError::Rules(what)) => {
-                Words("bad_rules", S::UNPROCESSABLE_ENTITY, "规则有误 / Rules not usable", what.clone())
-            }
-            ApiError::Report(error @ ReportError::NotMade(_)) => {
-                Words("no_such_report", S::NOT_FOUND, "没有该报表 / No such report", error.to_string())
-            }
-            ApiError::Report(_) => plain(
-                "policies_unreadable",
-                S::INTERNAL_SERVER_ERROR,
-                "政策无法读取 / Policies not readable",
-                "a policy version this report needs cannot be read: ask ops, the log says which",
-            ),
-            ApiError::Links(_)
-            | ApiError::Keys(_)
-            | ApiError::Outbox(_)
-            | ApiError::Policies(_)
-            | ApiError::Attribution(_) => store_unavailable(),
             ApiError::UnknownOrder => plain(
                 "unknown_order",
                 S::NOT_FOUND,
@@ -338,6 +327,32 @@ impl ApiError {
                 "没有登记该推广位 / Position not registered",
                 "nothing is registered of this position; what a link tells ends with its creator or address",
             ),
+            ApiError::Attribution(AttributionError::Unreadable(_)) => plain(
+                "unreadable_attribution",
+                S::INTERNAL_SERVER_ERROR,
+                "归因数据异常 / Attribution not readable",
+                "what is stored cannot be read by this version: ask ops, the log says why",
+            ),
+            ApiError::NotClosed(error @ NotClosed::Restless) => {
+                Words("restless", S::SERVICE_UNAVAILABLE, "订单仍在入账 / Orders keep coming in", error.to_string())
+            }
+            ApiError::NotClosed(error) => {
+                Words("not_closed", S::CONFLICT, "账期未关闭 / Period not closed", error.to_string())
+            }
+            ApiError::Report(ReportError::Rules(what)) => {
+                Words("bad_rules", S::UNPROCESSABLE_ENTITY, "规则有误 / Rules not usable", what.clone())
+            }
+            ApiError::Report(_) => plain(
+                "policies_unreadable",
+                S::INTERNAL_SERVER_ERROR,
+                "政策无法读取 / Policies not readable",
+                "a policy version this report needs cannot be read: ask ops, the log says which",
+            ),
+            ApiError::Links(_)
+            | ApiError::Keys(_)
+            | ApiError::Outbox(_)
+            | ApiError::Attribution(_)
+            | ApiError::Policies(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,

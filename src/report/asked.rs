@@ -322,9 +322,6 @@ pub enum ReportError {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing here makes it.
-    #[error("no `{0}` report is made here: its figures are not kept")]
-    NotMade(Kind),
     /// The policies whose terms it needs.
     #[error("policies: {0}")]
     Policies(String),

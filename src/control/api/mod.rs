@@ -8,6 +8,7 @@ pub(super) mod body;
 mod calendar;
 mod events;
 mod hops;
+mod ledger;
 mod links;
 mod orders;
 mod policies;
@@ -105,11 +106,6 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
-    ReportLinks,
-    ReportFunnel,
-    ReportSettlement,
-    TellEvents,
-    ListEventQuarantine,
     ReportOrders,
     ListOrders,
     ShowOrder,
@@ -117,6 +113,13 @@ enum Action {
     ListPositions,
     RegisterPositions,
     RemovePosition,
+    ListPeriods,
+    ClosePeriod,
+    ReportLinks,
+    ReportFunnel,
+    ReportSettlement,
+    TellEvents,
+    ListEventQuarantine,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -148,8 +151,9 @@ const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
 const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
-const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
+const EARNERS: &[Role] = &[Role::Creator, Role::Merchant, Role::Ops];
+const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
 pub const ROUTES: &[Route] = &[
@@ -188,6 +192,8 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Post, "/v1/events", Action::TellEvents, TELLERS, "Tell front and back events"),
     route(Verb::Get, "/v1/events/quarantine", Action::ListEventQuarantine, OPS, "List event rows that were set aside"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Get, "/v1/ledger/periods", Action::ListPeriods, OPS, "List periods of the ledger with their balances"),
+    route(Verb::Post, "/v1/ledger/periods/{month}/close", Action::ClosePeriod, OPS, "Close a month for good"),
     route(Verb::Post, "/v1/orders", Action::ReportOrders, SELLERS, "Report order lines"),
     route(Verb::Get, "/v1/orders", Action::ListOrders, SELLERS, "List order lines as they stand"),
     route(Verb::Get, "/v1/orders/quarantine", Action::ListQuarantine, OPS, "List order rows that were set aside"),
@@ -200,7 +206,7 @@ pub const ROUTES: &[Route] = &[
         OPS,
         "Take a position back",
     ),
-    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, SELLERS, "Read a line with all its reports"),
+    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, EARNERS, "Read a line with all its reports"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -272,11 +278,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
-        Action::ReportLinks => on(filter, sheets::links),
-        Action::ReportFunnel => on(filter, sheets::funnel),
-        Action::ReportSettlement => on(filter, sheets::settlement),
-        Action::TellEvents => on(filter, events::tell),
-        Action::ListEventQuarantine => on(filter, events::quarantine),
+        Action::ListPeriods => on(filter, ledger::periods),
+        Action::ClosePeriod => on(filter, ledger::close),
         Action::ReportOrders => on(filter, orders::report),
         Action::ListOrders => on(filter, orders::list),
         Action::ShowOrder => on(filter, orders::show),
@@ -284,6 +287,11 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ListPositions => on(filter, orders::positions),
         Action::RegisterPositions => on(filter, orders::register),
         Action::RemovePosition => on(filter, orders::unregister),
+        Action::ReportLinks => on(filter, sheets::links),
+        Action::ReportFunnel => on(filter, sheets::funnel),
+        Action::ReportSettlement => on(filter, sheets::settlement),
+        Action::TellEvents => on(filter, events::tell),
+        Action::ListEventQuarantine => on(filter, events::quarantine),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -339,9 +347,9 @@ mod tests {
             ("KillDraft", &crate::control::kill::FIELDS),
             ("BacktestRequest", &super::backtests::FIELDS),
             ("ShadowRequest", &super::shadow::FIELDS),
-            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("OrderRow", &crate::attribution::orders::import::direct::FIELDS),
             ("PositionDraft", &crate::control::orders::POSITION_FIELDS),
+            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]
