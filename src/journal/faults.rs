@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::files::{Files, OsFiles, SegmentFile};
 use super::read::{Entry, Reader, verify};
 use super::shared::lock;
-use super::wire::tests::sample;
+pub(crate) use super::wire::tests::sample;
 use super::*;
 
 /// What the disk is to do from now on.
@@ -145,7 +145,7 @@ fn worker<T>(lanes: &Lanes, work: impl AsyncFnOnce(&Lane) -> T) -> T {
 }
 
 /// Appends samples through a lane of its own and waits for them.
-pub(super) fn fill(journal: &Journal, numbers: std::ops::Range<u64>) {
+pub(crate) fn fill(journal: &Journal, numbers: std::ops::Range<u64>) {
     worker(&journal.lanes(), async |lane| {
         let commits: Vec<_> = numbers.map(|n| lane.append(&sample(n))).collect();
         for commit in commits {

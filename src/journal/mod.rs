@@ -23,7 +23,7 @@ pub mod address;
 mod chunk;
 pub mod export;
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 pub mod files;
 mod lane;
 pub mod read;

@@ -2,7 +2,8 @@
 //!
 //! A reader sees at least what was written before it began. It ends quietly at the torn end of the last segment, where a
 //! write may be under way, and stops with an error at damage anywhere else. A time filter leaves out whole segments and
-//! chunks by what their cuts say, which is exact whatever the clocks did. Never writes and never takes the lock.
+//! chunks by what their cuts say, which is exact whatever the clocks did. A reader of a folder that came to the end can be
+//! asked again: it goes on with what was written since. Never writes and never takes the lock.
 
 use std::collections::VecDeque;
 use std::io;
@@ -93,10 +94,10 @@ impl OwnedRecord {
 
 /// A whole frame the reader stands behind; its body is the scan's.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) seq: u64,
+pub(crate) struct Place {
+    pub(crate) seq: u64,
     pub(super) schema: u8,
-    pub(super) cut: Option<Cut>,
+    pub(crate) cut: Option<Cut>,
 }
 
 /// A part of a segment that is to be read: where it begins and ends in the file, its first record and the first behind it.
@@ -110,7 +111,16 @@ pub(super) struct Part {
 
 /// Reads the entries of a folder in order.
 pub struct Reader {
+    /// The folder; none for a reader over parts.
+    dir: Option<PathBuf>,
     segments: VecDeque<(u64, PathBuf)>,
+    /// First number of the segment being read.
+    current: u64,
+    /// Only records behind this one, and none behind that one.
+    after: u64,
+    limit: u64,
+    /// It came to the end; what is written since is looked for when it is asked again.
+    ended: bool,
     from: Timestamp,
     to: Timestamp,
     path: PathBuf,
@@ -140,11 +150,33 @@ impl Reader {
     /// [`ReadError::Unreadable`].
     pub fn between(dir: &Path, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
         let segments = segment::list(dir).map_err(|source| unreadable(dir, source))?;
-        Ok(Reader {
-            segments: segments.into(),
-            from,
-            to,
-            path: dir.to_owned(),
+        Ok(Reader { dir: Some(dir.to_owned()), segments: segments.into(), from, to, ..Self::nothing(dir) })
+    }
+
+    /// The records behind number `seq`; 0 for all. Chunks that end before are not read.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreadable`].
+    pub fn after(dir: &Path, seq: u64) -> Result<Reader, ReadError> {
+        let mut reader = Self::open(dir)?;
+        while reader.segments.get(1).is_some_and(|(first_seq, _)| *first_seq <= seq.saturating_add(1)) {
+            reader.segments.pop_front();
+        }
+        reader.after = seq;
+        Ok(reader)
+    }
+
+    fn nothing(path: &Path) -> Reader {
+        Reader {
+            dir: None,
+            segments: VecDeque::new(),
+            current: 0,
+            after: 0,
+            limit: u64::MAX,
+            ended: false,
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            path: path.to_owned(),
             scan: None,
             header: None,
             parts: VecDeque::new(),
@@ -152,25 +184,23 @@ impl Reader {
             part_next: 0,
             expected: 0,
             is_last: false,
-        })
+        }
+    }
+
+    /// Reads no record behind number `seq` until told otherwise: those may not be on disk yet.
+    pub fn stop_behind(&mut self, seq: u64) {
+        self.limit = seq;
+    }
+
+    /// The number of the last record that was passed, cuts included; 0 before the first. Only for readers without a period.
+    pub fn passed(&self) -> u64 {
+        self.expected.saturating_sub(1).max(self.after)
     }
 
     /// Some parts of one segment, every record of them. In the last segment the last part may end torn.
     pub(super) fn of_parts(path: &Path, parts: &[Part], is_last: bool) -> Result<Reader, ReadError> {
         let (scan, _) = Scan::open(path).map_err(|source| unreadable(path, source))?;
-        Ok(Reader {
-            segments: VecDeque::new(),
-            from: Timestamp::MIN,
-            to: Timestamp::MAX,
-            path: path.to_owned(),
-            scan: Some(scan),
-            header: None,
-            parts: parts.iter().copied().collect(),
-            part_end: 0,
-            part_next: 0,
-            expected: 0,
-            is_last,
-        })
+        Ok(Reader { scan: Some(scan), parts: parts.iter().copied().collect(), is_last, ..Self::nothing(path) })
     }
 
     /// Leaves the part that is being read, after damage in it; how many hops of it were not read, 0 when nobody can tell.
@@ -182,12 +212,12 @@ impl Reader {
     }
 
     /// The body of the last frame.
-    pub(super) fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         self.scan.as_ref().map_or(&[], Scan::body)
     }
 
     /// The hop of a frame this reader has just stepped over.
-    pub(super) fn hop_at(&self, place: Place) -> Result<Hop<'_>, ReadError> {
+    pub(crate) fn hop_at(&self, place: Place) -> Result<Hop<'_>, ReadError> {
         wire::decode(place.schema, self.body()).map_err(|source| ReadError::Record {
             path: self.path.clone(),
             seq: place.seq,
@@ -222,14 +252,21 @@ impl Reader {
     }
 
     /// Steps to the next frame that is asked for.
-    pub(super) fn advance(&mut self) -> Result<Option<Place>, ReadError> {
+    pub(crate) fn advance(&mut self) -> Result<Option<Place>, ReadError> {
+        if std::mem::take(&mut self.ended) {
+            self.go_on()?;
+        }
         loop {
             let Some(scan) = &mut self.scan else {
                 if !self.enter()? {
+                    self.ended = true;
                     return Ok(None);
                 }
                 continue;
             };
+            if self.expected > self.limit {
+                return Ok(None);
+            }
             let offset = scan.offset();
             if offset >= self.part_end {
                 match self.parts.pop_front() {
@@ -248,12 +285,15 @@ impl Reader {
             let (seq, kind, schema, cut) = match scan.step().map_err(|source| unreadable(&self.path, source))? {
                 Step::Frame(frame) => (frame.seq, frame.kind, frame.schema, Cut::decode(&frame)),
                 Step::End if self.is_last => {
-                    self.scan = None;
-                    continue;
+                    self.ended = true;
+                    return Ok(None);
                 }
                 Step::End => return Err(corrupt(&self.path, offset, "the file ends early".to_owned())),
                 Step::Bad(bad) => {
-                    self.judge(offset, bad)?;
+                    if self.judge(offset, bad)? {
+                        self.ended = true;
+                        return Ok(None);
+                    }
                     continue;
                 }
             };
@@ -261,6 +301,9 @@ impl Reader {
                 return Err(corrupt(&self.path, offset, format!("record {seq} where {} should be", self.expected)));
             }
             self.expected += 1;
+            if seq <= self.after {
+                continue;
+            }
             match (kind, cut) {
                 (Kind::Cut, Some(_)) => return Ok(Some(Place { seq, schema, cut })),
                 (Kind::Cut, None) => {
@@ -277,21 +320,35 @@ impl Reader {
         }
     }
 
-    /// No frame at `offset`: the torn end of the last segment, or damage.
-    fn judge(&mut self, offset: u64, bad: BadFrame) -> Result<(), ReadError> {
-        let Some(scan) = &mut self.scan else { return Ok(()) };
+    /// Looks for what was written since the end was met. A successor exists only when the segment before it is whole.
+    fn go_on(&mut self) -> Result<(), ReadError> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let segments = segment::list(dir).map_err(|source| unreadable(dir, source))?;
+        self.segments = segments.into_iter().filter(|(first_seq, _)| *first_seq > self.current).collect();
+        if let Some(scan) = &mut self.scan {
+            scan.seek(scan.offset());
+            self.is_last = self.segments.is_empty();
+            if !self.is_last {
+                self.part_end = scan.len().map_err(|source| unreadable(&self.path, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No frame at `offset`: the torn end of the last segment, which is the end for now, or damage.
+    fn judge(&mut self, offset: u64, bad: BadFrame) -> Result<bool, ReadError> {
+        let Some(scan) = &mut self.scan else { return Ok(true) };
         if self.is_last && !matches!(bad, BadFrame::Kind(_)) {
             let behind =
                 scan.valid_behind(offset + 1, self.expected).map_err(|source| unreadable(&self.path, source))?;
             if behind.is_none() {
-                self.scan = None;
-                return Ok(());
+                return Ok(true);
             }
             // A writer may have finished this very frame in between: then it is whole now, for it was written first.
             scan.seek(offset);
             if let Step::Frame(_) = scan.step().map_err(|source| unreadable(&self.path, source))? {
                 scan.seek(offset);
-                return Ok(());
+                return Ok(false);
             }
         }
         Err(corrupt(&self.path, offset, bad.to_string()))
@@ -324,8 +381,12 @@ impl Reader {
                 return Err(corrupt(path, HEADER as u64, found));
             }
             self.header = Some(header);
+            self.current = first_seq;
             self.expected = first_seq;
             self.parts.clear();
+            if self.after >= first_seq {
+                return self.enter_behind(scan).map(|()| true);
+            }
             let everything = self.from == Timestamp::MIN && self.to == Timestamp::MAX;
             if !self.is_last {
                 let len = scan.len().map_err(|source| unreadable(path, source))?;
@@ -355,6 +416,31 @@ impl Reader {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Begins to read a segment at the chunk that holds the first record behind `after`, where its cuts lead there.
+    fn enter_behind(&mut self, mut scan: Scan) -> Result<(), ReadError> {
+        let from = |scan: &Scan| -> io::Result<(u64, Option<(u64, u64)>)> {
+            let len = scan.len()?;
+            let (mut end, mut found) = (len, None);
+            while end > HEADER as u64 {
+                let Some((seq, cut)) = scan.cut_before(end)?.filter(|(_, cut)| cut.offset < end) else { break };
+                if seq <= self.after {
+                    return Ok((len, Some(found.unwrap_or((end, seq + 1)))));
+                }
+                found = Some((cut.offset, cut.first_seq));
+                end = cut.offset;
+            }
+            Ok((len, None))
+        };
+        let (len, found) = from(&scan).map_err(|source| unreadable(&self.path, source))?;
+        if let Some((offset, seq)) = found {
+            scan.seek(offset);
+            self.expected = seq;
+        }
+        self.part_end = if self.is_last { u64::MAX } else { len };
+        self.scan = Some(scan);
+        Ok(())
     }
 
     /// The chunks of a finished segment that may hold something asked for, found by walking its cuts from the end.

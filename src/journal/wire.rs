@@ -269,14 +269,14 @@ fn maybe<T: Copy>(all: &[T], value: u8, field: &'static str) -> Result<Option<T>
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::domain::tried::Fallen;
 
     /// A hop like most, with `number` in its id and time.
-    pub(in crate::journal) fn sample(number: u64) -> Hop<'static> {
+    pub(crate) fn sample(number: u64) -> Hop<'static> {
         let mut id = [0; 16];
         id[8..].copy_from_slice(&number.to_be_bytes());
         Hop {

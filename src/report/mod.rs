@@ -3,8 +3,11 @@
 //!
 //! - [`fates`]: what becomes of a stored link, remembered by the facts that decide it;
 //! - [`expiring`]: which links stop working when, and why;
-//! - [`sheet`]: a report as a table, before it is shown.
+//! - [`asked`]: what a report of attribution is asked for;
+//! - [`sheet`]: a report as a table, before it is shown; [`show`]: in a terminal, as CSV, JSON or a page.
 
+pub mod asked;
 pub mod expiring;
 pub mod fates;
 pub mod sheet;
+pub mod show;

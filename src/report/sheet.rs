@@ -82,3 +82,46 @@ pub struct Sheet {
     /// What is drawn.
     pub charts: Vec<Chart>,
 }
+
+impl Sheet {
+    /// What is wrong with how it is put together; nothing in a sound one. For tests of whatever makes sheets: names are
+    /// what spreadsheets and programs rely on.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let has = |name: &str| self.columns.iter().any(|column| column.name == name);
+        for (place, column) in self.columns.iter().enumerate() {
+            if self.columns[..place].iter().any(|other| other.name == column.name) {
+                faults.push(format!("two columns `{}`", column.name));
+            }
+        }
+        let lines = self.rows.iter().chain(&self.total);
+        for (number, row) in lines.enumerate() {
+            if row.len() != self.columns.len() {
+                faults.push(format!("row {number}: {} cells, {} columns", row.len(), self.columns.len()));
+            }
+            for (column, cell) in self.columns.iter().zip(row) {
+                let money = matches!(cell, Cell::Money(_)) == column.name.ends_with("_fen");
+                let estimate = matches!(cell, Cell::Estimate { .. }) == column.is_estimate();
+                if !matches!(cell, Cell::None) && !(money && estimate) {
+                    faults.push(format!("row {number}: {cell:?} in the column `{}`", column.name));
+                }
+            }
+        }
+        for chart in &self.charts {
+            let names = match chart {
+                Chart::Bars(name, value) => vec![*name, *value],
+                Chart::Lines(time, values) => std::iter::once(*time).chain(values.iter().copied()).collect(),
+                Chart::Funnel(values) => values.clone(),
+            };
+            faults.extend(names.iter().filter(|name| !has(name)).map(|name| format!("a chart of no column `{name}`")));
+        }
+        faults
+    }
+}
+
+impl Column {
+    /// Whether it holds figures from samples.
+    pub fn is_estimate(&self) -> bool {
+        self.name.ends_with("_est")
+    }
+}
