@@ -147,7 +147,9 @@ class Files:
                 chance = dice.random()
                 self.rows += 1
                 if chance < 0.012 and known:
-                    fault = dice.choice(FAULTS if form != "csv" else FAULTS[:4])
+                    # In turn, so that each is met however short the season.
+                    fault = FAULTS[sum(self.faults.values(), sum(self.mended_faults.values())) % len(FAULTS)]
+                    fault = "amount" if (fault, form) == ("object", "csv") else fault
                     report.fault, report.mended = fault, dice.random() < 0.8
                     rows.append(spoil(row, network, fault, form))
                     if report.mended:
