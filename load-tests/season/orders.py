@@ -111,11 +111,16 @@ class Orders:
         self.strange = [f"{8_800_000 + n}" for n in range(10)]
         self.later = [("taobao", "position", text, self.campaign.creators[n].name)
                       for n, text in enumerate(self.strange) if n % 2 == 0]
+        self.later += [("jd", "position", creator.jd_position, creator.name)
+                       for n, creator in enumerate(self.campaign.creators) if not creator.explicit and n % 2 == 0]
+        self.in_the_end = self.known | {
+            (network, kind, text): ("creator", name) for network, kind, text, name in self.later}
 
-    def is_known(self, line):
-        """Whether a row of this line is taken in before the late positions are told."""
+    def is_known(self, line, known=None):
+        """Whether a row of this line is taken in; at first, before the late positions are told."""
+        known = self.known if known is None else known
         return line.click is not None or any(
-            (line.network, kind, text) in self.known
+            (line.network, kind, text) in known
             for kind, text in (("pid", line.pid), ("position", line.position), ("relation", line.relation)))
 
     # -- orders
@@ -180,9 +185,9 @@ class Orders:
             elif cause == "refused" and self._refused:
                 n = dice.choice(self._refused)
                 line.click, line.created = n, campaign.at[n] // SECOND + 100 + dice.randrange(A_DAY)
-        if cause not in ("strange",) and not self.is_known(line):
-            if dice.random() < 0.97:
-                # Positions of those who were never registered come up only now and then.
+        if cause != "strange" and not self.is_known(line):
+            # Positions of those who were never registered come up only now and then.
+            if dice.random() < (0.5 if self.is_known(line, self.in_the_end) else 0.97):
                 return self._order(number)
         if line.created > UNTIL // SECOND + 20 * A_DAY:
             line.created = UNTIL // SECOND + 20 * A_DAY

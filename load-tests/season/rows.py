@@ -158,11 +158,9 @@ class Files:
                     else:
                         self.faults[fault] += 1
                 elif chance < 0.014 and known:
-                    other = dict(row)
-                    name = "pub_share_pre_fee" if network == "taobao" else "estimateFee"
-                    other[name] = yuan(report.estimated + 1) if network == "taobao" else (report.estimated + 1) / 100
-                    # Side by side, so that it is plain which came first.
-                    pairs.append((row, other))
+                    # In a word only: which of two reports of one change counts is for hopgate to say, and costs nobody a fen.
+                    name = "item_title" if network == "taobao" else "skuName"
+                    pairs.append((row, row | {name: row[name] + " (改)"}))
                     self.contradictions += 1
                 else:
                     rows.append(row)

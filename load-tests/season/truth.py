@@ -131,7 +131,7 @@ class Truth:
 
     def _accepted(self, line):
         """The reports that were taken in, in the order of the line's life."""
-        if not (self.orders.is_known(line) or (line.network, "position", line.position) in self.known):
+        if not self.orders.is_known(line, self.known):
             return []
         taken = [r for r in line.reports if not r.fault or r.mended]
         return sorted(taken, key=lambda r: (r.modified, RANK[r.state]))
@@ -149,17 +149,16 @@ class Truth:
 
     def _ledger(self):
         """Balances by party and month, and what each line came to."""
-        self.known = dict(self.orders.known)
-        for network, kind, text, name in self.orders.later:
-            self.known[network, kind, text] = ("creator", name)
+        self.known = self.orders.in_the_end
         self.estimated, self.confirmed, self.reversed = Counter(), Counter(), Counter()
         self.methods, self.lines, self.events = Counter(), {}, 0
-        self.waiting = 0  # reports of lines whose position nobody knows
+        self.waiting = 0
         for line in self.orders.lines:
             accepted = self._accepted(line)
+            # Rows that wait for their position, or waited.
+            if not self.orders.is_known(line):
+                self.waiting += len(line.reports)
             if not accepted:
-                if not self.orders.is_known(line):
-                    self.waiting += len(line.reports)
                 continue
             self.events += len(accepted)
             match = self.match(line)
