@@ -162,6 +162,8 @@ class Orders:
                 self._of_creator(line, self.by_name[link.creator])
             elif link.pid:
                 line.pid, line.position = link.pid, link.pid.rsplit("_", 1)[1]
+            elif network == "taobao":
+                return self._order(number)  # such an order would name nobody
             if network == "jd" and (dice.random() < 0.45 or not line.pid):
                 line.click = n
                 if not line.pid:

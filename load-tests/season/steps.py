@@ -33,8 +33,8 @@ class Steps:
     def positions(self, positions, name):
         path = self.work / name
         with open(path, "w") as out:
-            out.write("network,kind,position,creator\n")
-            out.writelines(f"{network},{kind},{text},{creator}\n" for network, kind, text, creator in positions)
+            out.write("network,position,kind,creator\n")
+            out.writelines(f"{network},{text},{kind},{creator}\n" for network, kind, text, creator in positions)
         self.hopgate.run("orders", "position", "import", path)
 
     def imports(self, batches, what):
