@@ -94,7 +94,7 @@ class Table:
         expected = {key: value for key, value in expected.items() if value}
         found = {key: value for key, value in found.items() if value}
         wrong = sorted((key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)), key=str)
-        both = [sum(v for v in values.values() if isinstance(v, int)) for values in (expected, found)]
+        both = [sum(v if isinstance(v, int) else 1 for v in values.values()) for values in (expected, found)]
         self.rows.append((name, len(expected.keys() | found.keys()), len(wrong), f"{both[0]:,}", f"{both[1]:,}"))
         for key in wrong[:20]:
             more = f"\n      {explain(key)}" if explain else ""

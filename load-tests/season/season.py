@@ -80,7 +80,7 @@ def main():
         campaign.plan()
         orders = Orders(campaign, asked.orders)
         tick(f"{campaign.hops:,} hops and {len(orders.lines):,} order lines thought out")
-        key = asked.seed.to_bytes(16, "big")
+        key = campaign.key = asked.seed.to_bytes(16, "big")
         files = Files(work / "batches", campaign, orders, key)
         data = work / "data"
         data.mkdir(mode=0o700)
@@ -142,6 +142,13 @@ SETTINGS = """[server]
 data_dir = "data"
 [policies]
 dir = "{policies}"
+[archive]
+reserve = "1s"
+[privacy]
+keep_visitors = "forever"
+[attribution]
+keep_touches = "9999d"
+keep_visitors = "9999d"
 """
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Steps:
 
     def background(self, what):
         self.hopgate.run("archive", "run", kills=self._some(2))
-        self.hopgate.run("report", "settlement", "--format", "json", kills=self._some(2), step="settle")
+        self.hopgate.run("ledger", "settle", kills=self._some(3))
         for _ in range(self._some(2)):
             self.hopgate.serve_and_kill(4)
         self.tick(what)
