@@ -78,6 +78,8 @@ packages() {
             missing+=("${pair##*:}")
         fi
     done
+    # Debian has it apart from python3.
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     # The one that is no program: without it Chinese pages are boxes.
     if ! fc-list :lang=zh-cn 2>/dev/null | grep -q .; then
         missing+=(fonts-noto-cjk)
@@ -110,12 +112,27 @@ cargo_test() {
     return "$code"
 }
 
+# A Python with DuckDB, by which a test shows that other programs read the archive's Parquet.
+duckdb() {
+    local venv=target/duckdb
+    if ! "$venv/bin/python" -c 'import duckdb' 2>/dev/null; then
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check 'duckdb>=1.1'
+    fi
+    HOPGATE_DUCKDB="$PWD/$venv/bin/python"
+    export HOPGATE_DUCKDB
+    "$HOPGATE_DUCKDB" -c 'import duckdb; print("duckdb", duckdb.__version__)'
+}
+
 # Every integration test that counts its kills in HOPGATE_KILL_ROUNDS.
 kill_campaign() {
     local file targets=()
     while IFS= read -r file; do
         targets+=(--test "$(basename "$file" .rs)")
     done < <(grep -l HOPGATE_KILL_ROUNDS tests/*.rs || true)
+    while IFS= read -r file; do
+        targets+=(--test "$(basename "$(dirname "$file")")")
+    done < <(grep -l HOPGATE_KILL_ROUNDS tests/*/main.rs || true)
     if ((${#targets[@]} == 0)); then
         printf 'no test under tests/ reads HOPGATE_KILL_ROUNDS\n' >&2
         return 1
@@ -150,6 +167,7 @@ step "Debian packages" packages
 step "format" cargo fmt --check
 step "clippy" cargo clippy --all-targets --locked -- -D warnings
 step "documentation" rustdoc
+step "DuckDB" duckdb
 step "tests" cargo_test
 step "100 kills" kill_campaign
 step "dependency audit: bans, licences, sources" audit

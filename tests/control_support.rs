@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hopgate::app::reports::Desk;
+use hopgate::attribution::events::sqlite::SqliteEventStore;
+use hopgate::attribution::ledger::settle::Counting;
+use hopgate::attribution::ledger::sqlite::SqliteLedger;
+use hopgate::attribution::orders::sqlite::SqliteOrderStore;
+use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
 use hopgate::catalog::{Catalog, LoadOptions};
 use hopgate::click::landings::Landings;
@@ -15,7 +21,9 @@ use hopgate::clock::Clock;
 use hopgate::config::settings::PolicySource;
 use hopgate::control::keys::sqlite::SqliteKeyStore;
 use hopgate::control::keys::{KeyStore, NewKey, Role, ensure_admin_key};
+use hopgate::control::sightings::Sightings;
 use hopgate::control::{ControlState, OpsState, ops_router, router};
+use hopgate::domain::attribution::validity::Rules as Validity;
 use hopgate::domain::click_id::ClickKey;
 use hopgate::domain::policy::lint::HeavyTraffic;
 use hopgate::domain::time::Timestamp;
@@ -107,6 +115,27 @@ impl Running {
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::default();
         metrics.on_scrape(|| vec![gauge_family("hopgate_links", "Links.", 3.0)]);
+        let policy_store = Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap());
+        let current = Arc::clone(&policies);
+        let stats = Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap();
+        let settler = hopgate::app::ledger::settler(
+            Arc::new(SqliteLedger::open(&at("orders.sqlite")).unwrap()),
+            Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
+            Arc::new(stats.clone()),
+            Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
+            (*words).clone(),
+            Counting::of(&Validity::default()),
+            click_key.clone(),
+        );
+        let desk = Desk {
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            policies: policy_store,
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+            stats: stats.clone(),
+            data_dir: at(""),
+            settler: settler.clone(),
+        };
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -117,11 +146,18 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
+            settler,
+            stats,
+            sightings: Sightings::untold(),
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: clock.clone(),
             words,
             click_key: click_key.clone(),
-            journal_dir: at("journal"),
+            hops: hopgate::archive::Recorded::of(folder.path()),
             public_url: "http://127.0.0.1:8080".into(),
             node: "n1".into(),
         };

@@ -233,7 +233,7 @@ fn any_number_of_threads_gives_the_same_result() {
     };
     let run = |threads, yields| {
         let spread = Spread { threads, yields };
-        let report = backtest(&data.journal(), &question, &data.click_key().unwrap(), spread, &Progress::default());
+        let report = backtest(&data.hops(), &question, &data.click_key().unwrap(), spread, &Progress::default());
         serde_json::to_value(report.unwrap().unwrap()).unwrap()
     };
     let one = run(1, false);
@@ -241,7 +241,7 @@ fn any_number_of_threads_gives_the_same_result() {
     assert!([2, 5].into_iter().all(|threads| run(threads, threads == 5) == one));
     let cancelled = Progress::default();
     cancelled.cancel();
-    let none = backtest(&data.journal(), &question, &data.click_key().unwrap(), Spread::all_cores(), &cancelled);
+    let none = backtest(&data.hops(), &question, &data.click_key().unwrap(), Spread::all_cores(), &cancelled);
     assert!(none.unwrap().is_none());
 }
 

@@ -4,10 +4,15 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod archive;
+pub mod ledger;
 mod notify;
 mod observe;
+mod orders;
+pub mod reports;
 pub mod resolve;
 pub mod signals;
+mod stats;
 mod upkeep;
 
 use std::fs;
@@ -23,6 +28,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::archive::Recorded;
+use crate::attribution::announce::Nobody;
+use crate::attribution::events::sqlite::SqliteEventStore;
+use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::ledger::settle::Counting;
+use crate::attribution::ledger::sqlite::SqliteLedger;
+use crate::attribution::orders::intake::OrderIntake;
+use crate::attribution::orders::sqlite::SqliteOrderStore;
+use crate::archive::keeper::Follower;
+use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
 use crate::click::landings::Landings;
@@ -36,6 +51,7 @@ use crate::config::settings::{PolicySource, Settings};
 use crate::config::tree::Fault;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, ensure_admin_key};
+use crate::control::sightings::Sightings;
 use crate::control::{ControlState, OpsState};
 use crate::domain::click_id::ClickKey;
 use crate::domain::policy::Reason;
@@ -56,8 +72,10 @@ use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::PolicyStore;
+use crate::report::asked::Reporter;
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
+use reports::Desk;
 
 /// Time the journal gets to reach the disk at the end.
 const JOURNAL_CLOSE: Duration = Duration::from_secs(10);
@@ -142,6 +160,8 @@ pub struct App {
     certificates: Option<Arc<Certificates>>,
     publisher: Arc<Publisher>,
     policy_watch: Option<JoinHandle<()>>,
+    archiving: Option<archive::Archiving>,
+    stats_follower: Option<JoinHandle<()>>,
     draining: Arc<AtomicBool>,
     drain_workers: signal::Sender<bool>,
     drain_control: signal::Sender<bool>,
@@ -180,9 +200,34 @@ impl DataDir {
         self.0.join("hopgate.sqlite")
     }
 
+    /// The file of figures and touches; made anew from the hops when it is gone.
+    pub fn stats(&self) -> PathBuf {
+        self.0.join("stats.sqlite")
+    }
+
+    /// The database of order reports and what follows from them.
+    pub fn orders(&self) -> PathBuf {
+        self.0.join("orders.sqlite")
+    }
+
     /// The folder of the journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Every recorded hop: the journal and the archive.
+    pub fn hops(&self) -> Recorded {
+        Recorded::of(&self.0)
+    }
+
+    /// The folder of the raw log.
+    pub fn raw(&self) -> PathBuf {
+        self.0.join("raw")
+    }
+
+    /// Where the records of purges are kept, one a line.
+    pub fn purges(&self) -> PathBuf {
+        self.0.join("purges.ndjson")
     }
 
     /// Where the first ops key is written.
@@ -260,6 +305,29 @@ impl App {
         let policies = Arc::clone(publisher.policies());
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open(&data.database())?);
         let tally = Arc::new(Tally::default());
+        let figures = Stats::open(&data.stats(), &settings.attribution.validity)?;
+        if figures.rules() != settings.attribution.validity {
+            tracing::warn!(
+                counted_by = %figures.rules_version(),
+                settings = %settings.attribution.validity.version(),
+                "the rules of [attribution.validity] have changed: figures go on under the old ones until `hopgate stats rebuild`"
+            );
+        }
+        let following = Arc::new(stats::Tally::default());
+        let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
+        let order_tally = Arc::new(orders::Tally::default());
+        let settler = ledger::settler(
+            Arc::new(SqliteLedger::open(&data.orders())?),
+            Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?),
+            Arc::new(figures.clone()),
+            Arc::clone(&policy_store),
+            settings.words.clone(),
+            Counting::of(&figures.rules()),
+            click_key.clone(),
+        );
+        let books = Arc::new(ledger::Tally::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
+        let event_tally = Arc::new(EventTally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -302,6 +370,12 @@ impl App {
             replay: Replay::default(),
             node: settings.node.clone(),
             proxy: settings.proxy.clone(),
+            raw: archive::raw_log(&settings, &data, &clock)
+                .map_err(|error| StartError::Data { path: data.raw(), error })?,
+        });
+        let keeper = settings.archive.enabled.then(|| {
+            let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(archive::Figures::new(figures.clone()))];
+            archive::keeper(&settings, &data, gateway.click_key.clone(), followers)
         });
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
@@ -318,8 +392,13 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                orders: Arc::clone(&order_tally),
+                books: Arc::clone(&books),
+                events: Arc::clone(&event_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
+                archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
+                following: Arc::clone(&following),
             },
         );
         runtime.spawn(upstream::resolve(Arc::clone(&upstreams)));
@@ -327,6 +406,16 @@ impl App {
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
+        let in_force = Arc::clone(&policies);
+        let reporter: Arc<dyn Reporter> = Arc::new(Desk {
+            events: Arc::clone(&events),
+            policies: Arc::clone(&policy_store),
+            in_force: Box::new(move || in_force.current()),
+            words: Arc::clone(&words),
+            stats: figures.clone(),
+            data_dir: settings.data_dir.clone(),
+            settler: settler.clone(),
+        });
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -337,11 +426,18 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            orders: Arc::clone(&orders),
+            settler: settler.clone(),
+            stats: figures.clone(),
+            sightings: sightings(&gateway, &figures),
+            events,
+            event_tally,
+            reporter,
             resolver,
             clock: clock.clone(),
             words,
             click_key,
-            journal_dir: data.journal(),
+            hops: data.hops(),
             public_url: public_url.clone(),
             node: settings.node.clone(),
         };
@@ -393,6 +489,9 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
+        let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
+        orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
+        ledger::start(&runtime, settler, Arc::new(Nobody), clock, books, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),
@@ -402,6 +501,14 @@ impl App {
             tally,
         };
         notify::start(&runtime, parts, &control_drained);
+        let follower = stats::Parts {
+            stats: figures,
+            data_dir: settings.data_dir.clone(),
+            journal: Arc::clone(&stats),
+            settings: settings.attribution.clone(),
+            tally: following,
+        };
+        let stats_follower = Some(stats::start(follower, control_drained.clone())?);
         let mut app = App {
             addresses,
             gateway,
@@ -411,6 +518,8 @@ impl App {
             certificates,
             publisher,
             policy_watch: None,
+            archiving: None,
+            stats_follower,
             draining,
             drain_workers,
             drain_control,
@@ -418,6 +527,9 @@ impl App {
             runtime: Some(runtime),
         };
         app.start_upkeep(control_drained)?;
+        if let Some(keeper) = keeper {
+            app.archiving = Some(archive::Archiving::start(keeper, &app.settings, &data, app.gateway.clock.clone())?);
+        }
         Ok(app)
     }
 
@@ -476,10 +588,19 @@ impl App {
             faults.push(error.to_string());
         }
         let _ = self.drain_control.send(true);
+        // Whatever it is at can be done again.
+        if self.archiving.take().is_some_and(|archiving| archiving.end().is_err()) {
+            faults.push("the archive's thread panicked".to_owned());
+        }
         if let Some(watch) = self.policy_watch.take()
             && watch.join().is_err()
         {
             faults.push("the watch on policy switches panicked".to_owned());
+        }
+        if let Some(follower) = self.stats_follower.take()
+            && follower.join().is_err()
+        {
+            faults.push("the thread that counts hops panicked".to_owned());
         }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
@@ -517,6 +638,17 @@ pub fn policy_rules(settings: &Settings, clock: &Clock) -> Rules {
         traffic: settings.traffic.clone(),
         rehearsal: matches!(clock, Clock::Shifted(_)),
     }
+}
+
+/// Creators at work, as their own clicks would be hashed.
+fn sightings(gateway: &Arc<Gateway>, stats: &Stats) -> Sightings {
+    let (gateway, stats) = (Arc::clone(gateway), stats.clone());
+    Sightings::new(move |creator, address, agent| {
+        let now = gateway.clock.now();
+        if let Some(visitor) = gateway.visitors.hash(now, address, agent) {
+            stats.note_own(creator, visitor, now);
+        }
+    })
 }
 
 fn labels(gateway: &Gateway) -> Labels {

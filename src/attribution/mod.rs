@@ -5,10 +5,20 @@
 //! kill or a second reader changes nothing. Never on the path of a click, and never changes a hop.
 //!
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
-//! - [`orders`]: reports of order lines, only ever added.
+//! - [`events`]: what happens around clicks, only ever added;
+//! - [`orders`]: reports of order lines, only ever added;
+//! - [`ledger`]: whom each line is credited to, and double entry from it;
+//! - [`announce`]: telling others of matched lines;
+//! - [`stats`]: figures and touches, kept up from hops.
 
+pub mod announce;
+pub mod events;
+pub mod ledger;
 pub mod orders;
+pub mod stats;
 pub mod touches;
+#[cfg(test)]
+pub(crate) mod touches_conformance;
 
 /// Why a store of attribution could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

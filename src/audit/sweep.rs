@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use crate::journal::spans::Span;
+use crate::archive::spans::Span;
 
 /// Results a thread may be ahead of the merging, for each thread.
 const AHEAD: usize = 4;

@@ -3,20 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::Serialize;
 
 use super::Period;
 use super::redecide::{Difference, is_ended, prove};
 use super::sweep::{Progress, Spread, sweep};
-use super::versions::{NoVersion, Versions};
+use crate::archive::Recorded;
+use crate::archive::spans::{Plan, Span};
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::Hop;
 use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 use crate::journal::read::ReadError;
-use crate::journal::spans::{Found, Plan, Span};
+use crate::journal::spans::Found;
+use crate::policies::versions::{NoVersion, Versions};
 
 /// Damaged spots that are listed; the rest is counted.
 const MOST_DAMAGE: usize = 100;
@@ -124,19 +125,19 @@ impl Part {
     }
 }
 
-/// Verifies the hops of a folder. `None` when it was cancelled.
+/// Verifies recorded hops, archived ones too. `None` when it was cancelled.
 ///
 /// # Errors
 /// [`ReadError::Unreadable`] when the folder cannot be looked into at all.
 pub fn verify(
-    dir: &Path,
+    hops: &Recorded,
     period: Period,
     versions: &Versions<'_>,
     key: &ClickKey,
     spread: Spread,
     progress: &Progress,
 ) -> Result<Option<Verified>, ReadError> {
-    let plan = Plan::of(dir, period.from, period.to)?;
+    let plan = Plan::of(hops, period.from, period.to)?;
     progress.begin(plan.bytes);
     let mut all = Part::default();
     plan.damage.iter().for_each(|error| all.damage(error, 0));

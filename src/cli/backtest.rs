@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::Backtest;
-use super::data::with_journal;
+use super::data::with_hops;
 use super::progress::{grouped, per_second, rate, shown};
 use super::verify::{period, told};
 use super::{CliError, settings_of};
@@ -15,7 +15,6 @@ use crate::audit::backtest::matrix::{Matrix, Row};
 use crate::audit::backtest::sample::Sample;
 use crate::audit::backtest::{MOST_SAMPLES, Question, Report, backtest};
 use crate::audit::sweep::{Progress, Spread};
-use crate::audit::versions::{Kept, read};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::control::backtests::note;
@@ -23,6 +22,7 @@ use crate::domain::hop::Outcome;
 use crate::domain::policy::Reason;
 use crate::policies::folder;
 use crate::policies::sqlite::{KeptTexts, SqlitePolicyStore};
+use crate::policies::versions::{Kept, read};
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -42,7 +42,7 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
     if asked.samples > MOST_SAMPLES {
         return Err(CliError::Usage(format!("--samples: {} is too many: at most {MOST_SAMPLES}", asked.samples)));
     }
-    let data = with_journal(&settings)?;
+    let data = with_hops(&settings)?;
     let (kept, source) = match &asked.version {
         Some(version) => (stored(version, &data, &settings)?, format!("kept version {version}")),
         None => from_files(asked.policies.as_deref().unwrap_or(&settings.policies), &settings)?,
@@ -59,7 +59,7 @@ pub fn run(asked: Backtest) -> Result<(), CliError> {
         seed: asked.seed,
     };
     let (progress, spread) = (Progress::default(), Spread::all_cores());
-    let (report, took) = shown("backtest", &progress, || backtest(&data.journal(), &question, &key, spread, &progress));
+    let (report, took) = shown("backtest", &progress, || backtest(&data.hops(), &question, &key, spread, &progress));
     // Only the API cancels.
     let Some(report) = report.map_err(CliError::failed)? else { return Ok(()) };
     let agreements = kept.policy.agreements().len();

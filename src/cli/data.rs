@@ -14,6 +14,7 @@ use super::short_links::ShortLinks;
 use super::{CliError, policy, settings_of, verify};
 use crate::app::DataDir;
 use crate::app::resolve::resolver;
+use crate::archive::export::{Form, Wanted, export};
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Created, NewLink, issue};
 use crate::clock::Clock;
@@ -28,7 +29,8 @@ use crate::control::identify::identify;
 use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, NewKey, Role};
 use crate::control::warnings::standing;
-use crate::journal::export::{Format, export};
+use crate::domain::time::Timestamp;
+use crate::journal::export::Format;
 use crate::resolve::Resolver;
 
 /// Links stored in one transaction.
@@ -257,7 +259,7 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
 }
 
 /// Shows how far a long work is, on a terminal.
-fn progress(what: &str, count: usize) {
+pub(super) fn progress(what: &str, count: usize) {
     if count.is_multiple_of(BATCH) && std::io::stderr().is_terminal() {
         eprint!("\r{what} {count}");
     }
@@ -323,21 +325,37 @@ pub fn with_journal(settings: &Settings) -> Result<DataDir, CliError> {
     Err(CliError::Failed(format!("{}: no journal; name the data folder with --data-dir", journal.display())))
 }
 
+/// The data folder, which must have hops: a journal, or an archive.
+pub fn with_hops(settings: &Settings) -> Result<DataDir, CliError> {
+    let data = DataDir::new(&settings.data_dir);
+    if data.hops().archive().is_dir() { Ok(data) } else { with_journal(settings) }
+}
+
 /// Runs `hopgate hops`.
 pub fn hops(hops: Hops) -> Result<(), CliError> {
-    let (place, from, to, format, out) = match hops {
+    let (place, wanted, format, out) = match hops {
         Hops::Verify { place, from, to, json } => return verify::run(&place, from, to, json),
-        Hops::Export { place, from, to, format, out } => (place, from, to, format, out),
+        Hops::Export { place, from, to, code, creator, format, out } => {
+            let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
+            (place, Wanted { from, to, code, creator }, format, out)
+        }
     };
-    let data = with_journal(&settings_of(&place)?)?;
+    let data = with_hops(&settings_of(&place)?)?;
     let key = data.click_key()?;
-    let format = match format {
-        ExportFormat::Ndjson => Format::Ndjson,
-        ExportFormat::Csv => Format::Csv,
+    let form = match format {
+        ExportFormat::Ndjson => Form::Lines(Format::Ndjson),
+        ExportFormat::Csv => Form::Lines(Format::Csv),
+        ExportFormat::Parquet => Form::Parquet,
     };
-    let write = |sink: &mut dyn Write| export(&data.journal(), format, from, to, &key, sink).map_err(CliError::failed);
+    let write = |sink: &mut (dyn Write + Send)| {
+        let exported = export(&data.hops(), form, &wanted, &key, sink).map_err(CliError::failed)?;
+        if let Some(first) = exported.begins.filter(|first| *first > 1) {
+            eprintln!("note: records before number {first} are not in this data folder");
+        }
+        Ok(exported.summary)
+    };
     if out == Path::new("-") {
-        write(&mut std::io::stdout().lock())?;
+        write(&mut std::io::stdout())?;
         return Ok(());
     }
     let fail = |error: std::io::Error| CliError::Failed(format!("{}: {error}", out.display()));

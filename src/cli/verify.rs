@@ -3,15 +3,15 @@
 use serde::Serialize;
 
 use super::args::Place;
-use super::data::with_journal;
+use super::data::with_hops;
 use super::progress::{grouped, per_second, rate, shown};
 use super::{CliError, settings_of};
 use crate::audit::Period;
 use crate::audit::sweep::{Progress, Spread};
 use crate::audit::verify::{Verified, verify};
-use crate::audit::versions::Versions;
 use crate::domain::time::Timestamp;
 use crate::policies::sqlite::KeptTexts;
+use crate::policies::versions::Versions;
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -26,7 +26,7 @@ struct Told<'a> {
 pub fn run(place: &Place, from: Option<Timestamp>, to: Option<Timestamp>, json: bool) -> Result<(), CliError> {
     let settings = settings_of(place)?;
     let period = period(from, to)?;
-    let data = with_journal(&settings)?;
+    let data = with_hops(&settings)?;
     let key = data.click_key()?;
     let texts = KeptTexts::open(&data.database()).map_err(CliError::failed)?;
     let versions = Versions::new(
@@ -34,8 +34,7 @@ pub fn run(place: &Place, from: Option<Timestamp>, to: Option<Timestamp>, json: 
         Box::new(|name| Ok(texts.find(name)?.into_iter().next().map(|(_, canonical)| canonical))),
     );
     let (progress, spread) = (Progress::default(), Spread::all_cores());
-    let (found, took) =
-        shown("verify", &progress, || verify(&data.journal(), period, &versions, &key, spread, &progress));
+    let (found, took) = shown("verify", &progress, || verify(&data.hops(), period, &versions, &key, spread, &progress));
     // Only the API cancels.
     let Some(found) = found.map_err(CliError::failed)? else { return Ok(()) };
     if json {

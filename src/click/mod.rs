@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::raw::{RawClick, RawLog};
 use crate::catalog::{Catalog, Lookup};
 use crate::clock::Clock;
 use crate::config::proxy::ProxySettings;
@@ -33,6 +34,7 @@ use crate::domain::landing::Way;
 use crate::domain::landing::address::Target;
 use crate::domain::landing::matrix::Host;
 use crate::domain::link::{LinkState, LinkView, Placement};
+use crate::domain::macros::MacroTable;
 use crate::domain::marketplace::table::Names;
 use crate::domain::policy::{Choice, Decision, Facts, Permit, PolicySet, Reason, choose};
 use crate::domain::sign::{SignFault, Signed, token_in};
@@ -77,6 +79,8 @@ pub struct Gateway {
     pub node: String,
     /// Which landings can be proxied.
     pub proxy: ProxySettings,
+    /// What hops never hold, for a short while, where the operator wants it.
+    pub raw: RawLog,
 }
 
 /// One tap on a link, as the edge understood it.
@@ -417,6 +421,9 @@ impl Worker {
             gateway.shadow.look(own, link, live, &hop, &self.counters.shadow);
         }
         let hop_id = Some(gateway.click_key.text(id));
+        if gateway.raw.is_on() {
+            self.keep_raw(ask, &hop, &signals.devices.macros);
+        }
         if let (Some(upstream), Some(choice)) = (upstream, &choice) {
             let landing = Bytes::copy_from_slice(choice.url.unwrap_or(link.url).as_bytes());
             let deferred = Deferred::new(&hop, known.placement.platform, facts.marketplace);
@@ -465,6 +472,20 @@ impl Worker {
             share_code,
         };
         send(way, &click, &self.gateway.words)
+    }
+
+    /// Hands what a hop never holds to the raw log, which is on.
+    #[cold]
+    fn keep_raw(&self, ask: &Ask<'_>, hop: &Hop<'_>, macros: &MacroTable) {
+        self.gateway.raw.take(RawClick {
+            click_id: String::from_utf8_lossy(&self.gateway.click_key.text(hop.id)).into_owned(),
+            at: hop.at,
+            code: hop.code.to_owned(),
+            creator: hop.creator.to_owned(),
+            address: ask.address,
+            agent: String::from_utf8_lossy(ask.agent).into_owned(),
+            devices: macros.personal(ask.query.unwrap_or_default()),
+        });
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {

@@ -5,7 +5,9 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use foldhash::quality::FixedState;
@@ -28,6 +30,8 @@ struct DayKey {
 pub struct DayKeys {
     path: PathBuf,
     keys: ArcSwap<[DayKey; 2]>,
+    /// The file does not have these keys yet: it may still hold one of a day that is over.
+    unkept: AtomicBool,
 }
 
 impl DayKeys {
@@ -41,7 +45,11 @@ impl DayKeys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let keys = DayKeys { path: path.to_path_buf(), keys: ArcSwap::from_pointee(days(&stored, now)?) };
+        let keys = DayKeys {
+            path: path.to_path_buf(),
+            keys: ArcSwap::from_pointee(days(&stored, now)?),
+            unkept: AtomicBool::new(true),
+        };
         keys.store()?;
         Ok(keys)
     }
@@ -55,9 +63,10 @@ impl DayKeys {
         let next = days(&current[..], now)?;
         if next != *current {
             self.keys.store(std::sync::Arc::new(next));
-            self.store()?;
+            self.unkept.store(true, Ordering::Release);
         }
-        Ok(())
+        // Until the file has been written, a key that should be gone is still in it.
+        if self.unkept.load(Ordering::Acquire) { self.store() } else { Ok(()) }
     }
 
     fn store(&self) -> io::Result<()> {
@@ -66,7 +75,21 @@ impl DayKeys {
             bytes.extend_from_slice(&key.day.to_le_bytes());
             bytes.extend_from_slice(&key.secret);
         }
-        super::write_private(&self.path, &bytes)
+        let old = fs::OpenOptions::new().write(true).open(&self.path);
+        super::write_private(&self.path, &bytes)?;
+        self.unkept.store(false, Ordering::Release);
+        // The file that had the name is gone; its blocks are overwritten as well, where the file system allows that.
+        if let Ok(old) = old {
+            let length = usize::try_from(old.metadata()?.len()).unwrap_or(0);
+            old.write_all_at(&vec![0; length.min(4_096)], 0)?;
+            old.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// The hash that a click from this address with this User-Agent has at `now`; `None` without a key for the day.
+    pub fn hash(&self, now: Timestamp, address: IpAddr, agent: &[u8]) -> Option<u128> {
+        self.secret(now).map(|secret| visitor_hash(&secret, address, digest(&secret, agent)))
     }
 
     fn secret(&self, now: Timestamp) -> Option<[u8; 16]> {
@@ -99,6 +122,16 @@ fn digest(secret: &[u8; 16], agent: &[u8]) -> u128 {
     let half = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
     let hash = |seed| FixedState::with_seed(seed).hash_one(agent);
     u128::from(hash(half(&secret[..8]))) << 64 | u128::from(hash(half(&secret[8..])))
+}
+
+fn visitor_hash(secret: &[u8; 16], address: IpAddr, agent: u128) -> u128 {
+    let mut hasher = SipHasher13::new_with_key(secret);
+    match address.to_canonical() {
+        IpAddr::V4(address) => hasher.write(&address.octets()),
+        IpAddr::V6(address) => hasher.write(&address.octets()),
+    }
+    hasher.write_u128(agent);
+    hasher.finish128().as_u128()
 }
 
 /// What a hop keeps of a visitor.
@@ -156,15 +189,7 @@ impl Agents {
             }
         };
         let device = if package.is_empty() { device } else { detector.with_package(device, agent, package) };
-        let hash = secret.map_or(0, |secret| {
-            let mut hasher = SipHasher13::new_with_key(&secret);
-            match address.to_canonical() {
-                IpAddr::V4(address) => hasher.write(&address.octets()),
-                IpAddr::V6(address) => hasher.write(&address.octets()),
-            }
-            hasher.write_u128(agent_hash);
-            hasher.finish128().as_u128()
-        });
+        let hash = secret.map_or(0, |secret| visitor_hash(&secret, address, agent_hash));
         Visitor { address: truncate(address), hash, device }
     }
 }
@@ -194,6 +219,7 @@ mod tests {
         let (mut one, mut two) = (Agents::new([1; 16]), Agents::new([2; 16]));
         let seen = one.visitor(&keys, &signals, noon, address, PHONE, b"");
         assert_eq!(seen, one.visitor(&keys, &signals, noon, address, PHONE, b""), "remembered");
+        assert_eq!(keys.hash(noon, address, PHONE), Some(seen.hash), "the same wherever it is asked for");
         assert_eq!(seen, two.visitor(&keys, &signals, noon, address, PHONE, b""), "workers agree");
         assert_eq!(seen.device.app, HostApp::Kuaishou);
         assert_ne!(seen.hash, one.visitor(&keys, &signals, noon, "203.0.113.78".parse().unwrap(), PHONE, b"").hash);
@@ -203,5 +229,36 @@ mod tests {
         assert_eq!(seen, one.visitor(&again, &signals, noon, address, PHONE, b""), "a restart keeps the day's key");
         again.rotate(midnight).unwrap();
         assert_eq!(one.visitor(&again, &signals, noon, address, PHONE, b"").hash, 0, "yesterday's key is gone");
+    }
+
+    #[test]
+    fn the_key_of_a_day_that_is_over_is_in_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("visitor.keys");
+        let day = |day: i64| Timestamp::from_millis(1_794_360_000_000 + day * 86_400_000);
+        let keys = DayKeys::open(&path, day(0)).unwrap();
+        let first = keys.secret(day(0)).unwrap();
+        let held = |secret: [u8; 16]| {
+            let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let holds =
+                |path: PathBuf| path.is_file() && fs::read(path).unwrap().windows(16).any(|window| window == secret);
+            files.filter(|path| holds(path.clone())).count()
+        };
+        assert_eq!(held(first), 1);
+        // The disk refuses at midnight: it is tried again until the file has changed.
+        fs::create_dir(path.with_extension("new")).unwrap();
+        assert!(keys.rotate(day(1)).is_err());
+        assert_eq!(held(first), 1);
+        fs::remove_dir(path.with_extension("new")).unwrap();
+        let linked = folder.path().join("linked");
+        fs::hard_link(&path, &linked).unwrap();
+        keys.rotate(day(1)).unwrap();
+        assert_eq!(held(first), 0, "not even in the old file's blocks");
+        let second = keys.secret(day(1)).unwrap();
+        assert_eq!(held(second), 1);
+        drop(keys);
+        // After a restart days later as well.
+        let later = DayKeys::open(&path, day(5)).unwrap();
+        assert_eq!((held(second), later.secret(day(1))), (0, None));
     }
 }

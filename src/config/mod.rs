@@ -1,6 +1,8 @@
 //! Configuration: what operators write, checked whole before anything starts. Never read on the click path.
 
 pub mod apps;
+pub mod archive;
+pub mod attribution;
 pub mod devices;
 pub mod landing;
 pub mod looks;

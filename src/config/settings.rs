@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::apps::{self, Apps};
+use super::archive::{self, ArchiveSettings, PrivacySettings};
+use super::attribution::{self, AttributionSettings};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
@@ -134,6 +136,10 @@ pub struct Settings {
     pub proxy_protocol: bool,
     /// Journal.
     pub journal: JournalSettings,
+    /// What becomes of its finished segments.
+    pub archive: ArchiveSettings,
+    /// How long what is personal is kept.
+    pub privacy: PrivacySettings,
     /// The folder of agreement files.
     pub policies: PathBuf,
     /// Whether the folder or the store of versions decides.
@@ -150,6 +156,8 @@ pub struct Settings {
     pub certificates: Vec<CertificateFiles>,
     /// How long before a link stops working its creator's webhooks are told.
     pub warn_ahead: Span,
+    /// Which clicks count, and how long attribution remembers them.
+    pub attribution: AttributionSettings,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
     /// Asking short links what they lead to, when a link is made.
@@ -201,6 +209,8 @@ impl Settings {
                 segment_bytes: 128 << 20,
                 segment_age: Duration::from_secs(3_600),
             },
+            archive: ArchiveSettings::default(),
+            privacy: PrivacySettings::default(),
             policies: base.join("policies"),
             policy_source: PolicySource::Store,
             watch_policies: true,
@@ -209,6 +219,7 @@ impl Settings {
             landing: MatrixFile { path: base.join("landing.toml"), named: false },
             certificates: Vec::new(),
             warn_ahead: Span::days(7),
+            attribution: AttributionSettings::default(),
             webhooks: Vec::new(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
@@ -277,6 +288,14 @@ impl Settings {
             journal(&mut settings.journal, &table);
             table.finish();
         }
+        if let Some(table) = section("archive") {
+            settings.archive = archive::archive(&table);
+            table.finish();
+        }
+        if let Some(table) = section("privacy") {
+            settings.privacy = archive::privacy(&table);
+            table.finish();
+        }
         if let Some(table) = section("policies") {
             if let Some(dir) = table.get("dir").and_then(|field| field.text()) {
                 settings.policies = base.join(dir);
@@ -318,6 +337,10 @@ impl Settings {
         if let Some(table) = section("reports") {
             let ahead = table.get("warn_ahead").and_then(|field| field.parse(|text| text.parse::<Span>()));
             set(&mut settings.warn_ahead, ahead);
+            table.finish();
+        }
+        if let Some(table) = section("attribution") {
+            settings.attribution = attribution::read(&table);
             table.finish();
         }
         if let Some(field) = root.get("webhooks") {
@@ -637,6 +660,33 @@ mod tests {
             "apps.android[1].package: is missing",
             "apps.android[1].sha256: is missing",
         ] {
+            assert!(all.contains(part), "{part} not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn archive_and_privacy_are_read_whole_with_every_fault() {
+        let settings = read(
+            "[archive]\nenabled = false\nreserve = \"12h\"\n[privacy]\nkeep_visitors = \"forever\"\n\
+             [privacy.raw]\nenabled = true\nkeep = \"24h\"\n",
+        )
+        .unwrap();
+        assert_eq!((settings.archive.enabled, settings.archive.reserve.to_string()), (false, "12h".to_owned()));
+        let privacy = settings.privacy;
+        assert_eq!((privacy.keep_visitors, privacy.raw, privacy.keep_raw.to_string()), (None, true, "1d".to_owned()));
+        let usual = read("").unwrap();
+        assert_eq!(usual.privacy.keep_visitors, Some(Span::days(30)));
+        assert!(usual.archive.enabled && !usual.privacy.raw);
+        let faults = read(
+            "[archive]\nreserve = \"0d\"\nenable = true\n[privacy]\nkeep_visitors = 30\n[privacy.raw]\n\
+             keep = \"31d\"\nenabled = \"yes\"\n",
+        )
+        .unwrap_err();
+        let all = faults.join("\n");
+        assert_eq!(faults.len(), 5, "{all}");
+        for part in
+            ["archive.reserve: `0d`", "did you mean `enabled`?", "privacy.keep_visitors", "is over 30d", "raw.enabled"]
+        {
             assert!(all.contains(part), "{part} not in\n{all}");
         }
     }

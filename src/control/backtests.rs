@@ -1,22 +1,22 @@
 //! Backtests that were asked for over the API: one at a time on a thread of its own that leaves the machine to clicks, and
 //! the last few results. In memory only: they are gone with the process. Never holds a request up.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::archive::Recorded;
 use crate::audit::Period;
 use crate::audit::backtest::{Question, Report, backtest};
 use crate::audit::shift::Shift;
 use crate::audit::sweep::{Progress, Spread};
-use crate::audit::versions::Kept;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::closed_list;
 use crate::policies::store::{PolicyStore, StoreError};
+use crate::policies::versions::Kept;
 
 /// Backtests that have ended and are kept.
 const KEPT: usize = 16;
@@ -88,7 +88,7 @@ pub struct Backtests(Arc<Shared>);
 
 struct Shared {
     jobs: Mutex<Vec<Job>>,
-    journal: PathBuf,
+    hops: Recorded,
     key: ClickKey,
     clock: Clock,
     store: Arc<dyn PolicyStore>,
@@ -118,8 +118,8 @@ pub enum NotBegun {
 
 impl Backtests {
     /// None yet.
-    pub fn new(journal: PathBuf, key: ClickKey, clock: Clock, store: Arc<dyn PolicyStore>) -> Self {
-        Backtests(Arc::new(Shared { jobs: Mutex::default(), journal, key, clock, store }))
+    pub fn new(hops: Recorded, key: ClickKey, clock: Clock, store: Arc<dyn PolicyStore>) -> Self {
+        Backtests(Arc::new(Shared { jobs: Mutex::default(), hops, key, clock, store }))
     }
 
     /// Begins one. Needs a tokio runtime around it.
@@ -150,7 +150,7 @@ impl Backtests {
         };
         // The thread must not keep the list alive: dropping that is what cancels it.
         let (shared, name) = (Arc::downgrade(&self.0), view.id.clone());
-        let (journal, key) = (self.0.journal.clone(), self.0.key.clone());
+        let (hops, key) = (self.0.hops.clone(), self.0.key.clone());
         let (platform, watched) = (order.platform.clone(), Arc::clone(&progress));
         let runtime = tokio::runtime::Handle::current();
         let work = move || {
@@ -164,7 +164,7 @@ impl Backtests {
                 samples: order.samples,
                 seed: order.seed,
             };
-            let result = backtest(&journal, &question, &key, Spread::background(), &watched);
+            let result = backtest(&hops, &question, &key, Spread::background(), &watched);
             if let Some(shared) = shared.upgrade() {
                 // Over one platform's hops alone it is no proof for all.
                 if let (Ok(Some(report)), None) = (&result, question.platform) {

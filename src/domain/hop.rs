@@ -78,6 +78,11 @@ impl HopFlags {
         self.0 & (Self::HEAD.0 | Self::BOT.0 | Self::PREFETCH.0) == 0
     }
 
+    /// The flag of a name.
+    pub fn named(name: &str) -> Option<HopFlags> {
+        Self::NAMES.iter().position(|known| *known == name).map(|bit| HopFlags(1 << bit))
+    }
+
     /// The names of the bits that are set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)

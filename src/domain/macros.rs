@@ -102,6 +102,16 @@ impl MacroTable {
         self.personal.binary_search_by(|known| known.bytes().cmp(lower())).is_ok()
     }
 
+    /// What a query says under these names, values decoded; what stands for nothing is left out.
+    pub fn personal(&self, query: &str) -> Vec<(String, String)> {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(name, value)| self.is_personal(name) && !is_absent(&decoded(value)))
+            .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&decoded(value)).into_owned()))
+            .collect()
+    }
+
     fn field(&self, platform: Option<PlatformId>, name: &str) -> Option<(MacroField, &MacroRule)> {
         let of = |wanted: Option<PlatformId>| {
             self.rules.iter().filter(move |rule| rule.platform == wanted).find_map(|rule| {

@@ -31,6 +31,15 @@ pub fn text(address: [u8; 8]) -> Option<String> {
     }
 }
 
+/// Reads what [`text`] writes.
+pub fn read(text: &str) -> Option<[u8; 8]> {
+    let (address, length) = text.split_once('/')?;
+    match (address.parse().ok()?, length) {
+        (address @ IpAddr::V4(_), "24") | (address @ IpAddr::V6(_), "48") => Some(truncate(address)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +51,10 @@ mod tests {
         assert_eq!(shown("::ffff:203.0.113.77").as_deref(), Some("203.0.113.0/24"));
         assert_eq!(shown("2001:db8:7:1234::9").as_deref(), Some("2001:db8:7::/48"));
         assert_eq!(text([0; 8]), None);
+        for known in ["203.0.113.77", "2001:db8:7:1234::9"] {
+            let address = truncate(known.parse().unwrap());
+            assert_eq!(text(address).as_deref().and_then(read), Some(address));
+        }
+        assert_eq!(read("203.0.113.0/48"), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Exports hops as NDJSON or CSV with stable field names; what is not known is `null`, or an empty field.
+//! Exports hops as NDJSON or CSV with stable field names; what is not known is `null`, or an empty field. Parquet, with the
+//! same fields, is the archive's.
 //!
 //! Never writes a full address (the log holds none). A CSV field that a spreadsheet would take for a formula is
 //! prefixed with an apostrophe.
@@ -75,6 +76,17 @@ pub struct ExportSummary {
     pub last_seq: u64,
 }
 
+impl ExportSummary {
+    /// Counts one.
+    pub fn add(&mut self, seq: u64) {
+        self.hops += 1;
+        if self.first_seq == 0 {
+            self.first_seq = seq;
+        }
+        self.last_seq = seq;
+    }
+}
+
 #[derive(Serialize)]
 struct Row<'a> {
     click_id: &'a str,
@@ -110,7 +122,7 @@ struct Row<'a> {
     macros: Option<&'a str>,
 }
 
-/// A landing that fell; in CSV the whole list is one field of JSON.
+/// A landing that fell; in CSV and Parquet the whole list is one field of JSON.
 #[derive(Serialize)]
 struct FallenRow<'a> {
     alternate: u8,
@@ -183,6 +195,12 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// The landings that fell, as JSON; `None` for none.
+    fn tried(&self) -> Option<String> {
+        // Texts and numbers only: told in JSON without fail.
+        (!self.tried.is_empty()).then(|| serde_json::to_string(&self.tried).unwrap_or_default())
+    }
+
     /// The fields as CSV texts, in the order of [`FIELDS`].
     fn texts(&self) -> [String; FIELDS.len()] {
         let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
@@ -215,8 +233,7 @@ impl<'a> Row<'a> {
             text(self.node),
             self.seq.to_string(),
             self.alternate.to_string(),
-            // Texts and numbers only: told in JSON without fail.
-            if self.tried.is_empty() { String::new() } else { serde_json::to_string(&self.tried).unwrap_or_default() },
+            self.tried().unwrap_or_default(),
             text(self.way.map(Way::as_str)),
             text(self.macros),
         ]
@@ -224,11 +241,67 @@ impl<'a> Row<'a> {
 }
 
 /// Puts an apostrophe before what a spreadsheet would run as a formula.
-fn harmless(mut field: String) -> String {
+pub fn harmless(mut field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         field.insert(0, '\'');
     }
     field
+}
+
+/// One field of a hop, for a form with types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value<'a> {
+    /// A text; `None` where it is not known.
+    Text(Option<&'a str>),
+    /// A number.
+    Int(Option<i32>),
+    /// A long number, or an instant in microseconds.
+    Long(i64),
+}
+
+/// Gives every field of a hop with its place in [`FIELDS`], as an export writes it. Flags are joined by `|`, what fell is
+/// JSON.
+pub fn row_values(seq: u64, hop: &Hop<'_>, click_id: &str, mut give: impl FnMut(usize, Value<'_>)) {
+    let row = Row::new(seq, hop, click_id);
+    let tried = row.tried();
+    let flags = row.flags.join("|");
+    let values = [
+        Value::Text(Some(click_id)),
+        Value::Long(hop.at.micros()),
+        Value::Text(row.code),
+        Value::Text(row.creator),
+        Value::Text(row.platform),
+        Value::Text(row.surface.map(Surface::as_str)),
+        Value::Text(row.placement_source.map(PlacementSource::as_str)),
+        Value::Text(row.marketplace),
+        Value::Text(row.shop_type.map(ShopType::as_str)),
+        Value::Text(row.link_kind.map(LinkKind::as_str)),
+        Value::Text(row.category),
+        Value::Text(row.item),
+        Value::Text(row.shop),
+        Value::Text(row.facts),
+        Value::Text(Some(row.outcome.as_str())),
+        Value::Text(Some(row.reason.as_str())),
+        Value::Text(row.agreement),
+        Value::Text(Some(&row.policy_version)),
+        Value::Int(row.bucket.map(i32::from)),
+        Value::Text(row.landing.map(LandingMode::as_str)),
+        Value::Text(row.app.map(HostApp::as_str)),
+        Value::Text(row.os.map(Os::as_str)),
+        Value::Text(Some(&flags)),
+        Value::Text(row.address.as_deref()),
+        Value::Text(row.visitor.as_deref()),
+        Value::Text(row.node),
+        Value::Long(i64::try_from(seq).unwrap_or(i64::MAX)),
+        Value::Int(Some(i32::from(row.alternate))),
+        Value::Text(tried.as_deref()),
+        Value::Text(row.way.map(Way::as_str)),
+        Value::Text(row.macros),
+    ];
+    debug_assert_eq!(values.len(), FIELDS.len());
+    for (place, value) in values.into_iter().enumerate() {
+        give(place, value);
+    }
 }
 
 /// One hop as an export writes it, under its external click id.
@@ -252,60 +325,87 @@ pub fn export(
     out: &mut dyn Write,
 ) -> Result<ExportSummary, ReadError> {
     let mut reader = Reader::between(dir, from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX))?;
-    let mut sink = match format {
-        Format::Ndjson => Sink::Ndjson(BufWriter::new(out)),
-        Format::Csv => {
-            Sink::Csv(Box::new(csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)))
-        }
-    };
+    let mut sink = Sink::new(format, out).map_err(ReadError::Output)?;
     let mut summary = ExportSummary::default();
-    let written = sink.begin().map_err(ReadError::Output).and_then(|()| {
+    let mut write = || {
         while let Some(entry) = reader.next()? {
             let Entry::Hop(seq, hop) = entry else { continue };
             let click_id = key.text(hop.id);
             // The external form is ASCII; a lossy reading of it cannot lose anything.
-            let click_id = String::from_utf8_lossy(&click_id);
-            sink.row(&Row::new(seq, &hop, &click_id)).map_err(ReadError::Output)?;
-            summary.hops += 1;
-            if summary.first_seq == 0 {
-                summary.first_seq = seq;
-            }
-            summary.last_seq = seq;
+            sink.put(seq, &hop, &String::from_utf8_lossy(&click_id)).map_err(ReadError::Output)?;
+            summary.add(seq);
         }
         Ok(())
-    });
+    };
+    let written = write();
     // Flushed in any case: what was read before damage belongs to whoever asked.
     let flushed = sink.end().map_err(ReadError::Output);
     written.and(flushed).map(|()| summary)
 }
 
-enum Sink<'a> {
+/// Writes rows in one of the forms.
+pub struct Sink<'a>(Form<'a>);
+
+enum Form<'a> {
     Ndjson(BufWriter<&'a mut dyn Write>),
     Csv(Box<csv::Writer<&'a mut dyn Write>>),
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    /// Begins to write to `out`.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn new(format: Format, out: &'a mut dyn Write) -> io::Result<Self> {
+        let mut form = match format {
+            Format::Ndjson => Form::Ndjson(BufWriter::new(out)),
+            Format::Csv => {
+                Form::Csv(Box::new(csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)))
+            }
+        };
+        form.begin()?;
+        Ok(Sink(form))
+    }
+
+    /// Writes one hop.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn put(&mut self, seq: u64, hop: &Hop<'_>, click_id: &str) -> io::Result<()> {
+        self.0.row(&Row::new(seq, hop, click_id))
+    }
+
+    /// Ends: everything is handed over.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn end(mut self) -> io::Result<()> {
+        self.0.end()
+    }
+}
+
+impl Form<'_> {
     fn begin(&mut self) -> io::Result<()> {
         match self {
-            Sink::Ndjson(_) => Ok(()),
-            Sink::Csv(csv) => csv.write_record(FIELDS).map_err(io::Error::other),
+            Form::Ndjson(_) => Ok(()),
+            Form::Csv(csv) => csv.write_record(FIELDS).map_err(io::Error::other),
         }
     }
 
     fn row(&mut self, row: &Row<'_>) -> io::Result<()> {
         match self {
-            Sink::Ndjson(out) => {
+            Form::Ndjson(out) => {
                 serde_json::to_writer(&mut *out, row)?;
                 out.write_all(b"\n")
             }
-            Sink::Csv(csv) => csv.write_record(row.texts().map(harmless)).map_err(io::Error::other),
+            Form::Csv(csv) => csv.write_record(row.texts().map(harmless)).map_err(io::Error::other),
         }
     }
 
     fn end(&mut self) -> io::Result<()> {
         match self {
-            Sink::Ndjson(out) => out.flush(),
-            Sink::Csv(csv) => csv.flush(),
+            Form::Ndjson(out) => out.flush(),
+            Form::Csv(csv) => csv.flush(),
         }
     }
 }

@@ -17,7 +17,8 @@
 //!
 //! Files: `wire` the body of a hop; `segment` headers, frames, cuts; `lane` the workers' side; `writer` the thread;
 //! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out; `spans` the log in
-//! stretches that can be read side by side.
+//! stretches that can be read side by side; `sealed` the
+//! segments that are finished.
 
 pub mod address;
 mod chunk;
@@ -29,6 +30,7 @@ mod lane;
 pub mod read;
 mod recover;
 mod scan;
+pub mod sealed;
 mod segment;
 mod shared;
 pub mod spans;

@@ -58,6 +58,26 @@ pub enum ReadError {
         /// Why.
         source: WireError,
     },
+    /// An archived file that is damaged, or not what its name says.
+    #[error("{} is damaged: {found}; restore the file from a copy", path.display())]
+    Archived {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// Records that are kept nowhere any more.
+    #[error("records {first} to {last} of node {node} are neither in the archive nor in the journal: restore the archived file that holds them to {}", folder.display())]
+    Missing {
+        /// The node.
+        node: String,
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+        /// Where the file belongs.
+        folder: PathBuf,
+    },
     /// The export could not be written out.
     #[error("cannot write the export: {0}")]
     Output(#[source] io::Error),
@@ -149,6 +169,23 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Unreadable`].
     pub fn between(dir: &Path, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
+        Self::within(dir, 0, from, to)
+    }
+
+    /// Both: the hops behind record `seq` of a period.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreadable`].
+    pub fn within(dir: &Path, seq: u64, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
+        let mut reader = Self::all_between(dir, from, to)?;
+        while reader.segments.get(1).is_some_and(|(first_seq, _)| *first_seq <= seq.saturating_add(1)) {
+            reader.segments.pop_front();
+        }
+        reader.after = seq;
+        Ok(reader)
+    }
+
+    fn all_between(dir: &Path, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
         let segments = segment::list(dir).map_err(|source| unreadable(dir, source))?;
         Ok(Reader { dir: Some(dir.to_owned()), segments: segments.into(), from, to, ..Self::nothing(dir) })
     }
@@ -158,12 +195,7 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Unreadable`].
     pub fn after(dir: &Path, seq: u64) -> Result<Reader, ReadError> {
-        let mut reader = Self::open(dir)?;
-        while reader.segments.get(1).is_some_and(|(first_seq, _)| *first_seq <= seq.saturating_add(1)) {
-            reader.segments.pop_front();
-        }
-        reader.after = seq;
-        Ok(reader)
+        Self::within(dir, seq, Timestamp::MIN, Timestamp::MAX)
     }
 
     fn nothing(path: &Path) -> Reader {
@@ -192,9 +224,14 @@ impl Reader {
         self.limit = seq;
     }
 
-    /// The number of the last record that was passed, cuts included; 0 before the first. Only for readers without a period.
+    /// The number of the last record that was passed, cuts included; 0 before the first.
     pub fn passed(&self) -> u64 {
-        self.expected.saturating_sub(1).max(self.after)
+        self.reached().max(self.after)
+    }
+
+    /// The same, but below the mark it began behind where the records end before that.
+    pub fn reached(&self) -> u64 {
+        self.expected.saturating_sub(1)
     }
 
     /// Some parts of one segment, every record of them. In the last segment the last part may end torn.
@@ -422,7 +459,9 @@ impl Reader {
     fn enter_behind(&mut self, mut scan: Scan) -> Result<(), ReadError> {
         let from = |scan: &Scan| -> io::Result<(u64, Option<(u64, u64)>)> {
             let len = scan.len()?;
-            let (mut end, mut found) = (len, None);
+            // The chunk at the end of the segment being written has no cut yet.
+            let whole = scan.cut_before(len)?.is_some();
+            let (mut end, mut found) = (if whole { len } else { scan.last_cut(len)?.unwrap_or(len) }, None);
             while end > HEADER as u64 {
                 let Some((seq, cut)) = scan.cut_before(end)?.filter(|(_, cut)| cut.offset < end) else { break };
                 if seq <= self.after {

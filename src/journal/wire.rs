@@ -248,7 +248,7 @@ pub fn decode(schema: u8, body: &[u8]) -> Result<Hop<'_>, WireError> {
 }
 
 /// The click id and time of a body, without reading the rest; `None` if it is too short to be one.
-pub(super) fn id_and_time(body: &[u8]) -> Option<(ClickId, i64)> {
+pub(crate) fn id_and_time(body: &[u8]) -> Option<(ClickId, i64)> {
     let fixed = body.first_chunk::<FIXED>()?;
     Some((ClickId(at(fixed, 0)), i64::from_le_bytes(at(fixed, 16))))
 }

@@ -73,9 +73,7 @@ impl Kind {
             Kind::Links => {
                 &[By::Code, By::Creator, By::Platform, By::Placement, By::Marketplace, By::Outcome, By::Hour, By::Day]
             }
-            Kind::Funnel => {
-                &[By::Note, By::Creator, By::Shop, By::Agreement, By::Platform, By::Marketplace, By::Day]
-            }
+            Kind::Funnel => &[By::Note, By::Creator, By::Shop, By::Agreement, By::Platform, By::Marketplace, By::Day],
             Kind::Settlement => &[
                 By::Creator,
                 By::Order,
@@ -270,7 +268,21 @@ impl Question {
             return Err(faults);
         }
         let (from, to) = (since, until);
-        Ok(Asked { from, to, creator, code, platform, marketplace, shop, agreement, note, order, by, limit, rules: None })
+        Ok(Asked {
+            from,
+            to,
+            creator,
+            code,
+            platform,
+            marketplace,
+            shop,
+            agreement,
+            note,
+            order,
+            by,
+            limit,
+            rules: None,
+        })
     }
 }
 
@@ -372,7 +384,8 @@ mod tests {
             ("limit", "out_of_range"),
         ];
         assert_eq!(told, expected);
-        let reversed = Question { from: Some("2025-11-12".into()), to: Some("2025-11-12".into()), ..Question::default() };
+        let reversed =
+            Question { from: Some("2025-11-12".into()), to: Some("2025-11-12".into()), ..Question::default() };
         let faults = reversed.check(Kind::Links, &Vocabulary::default(), now()).unwrap_err();
         assert_eq!(faults[0].code, "not_a_span");
     }
@@ -395,7 +408,8 @@ mod tests {
         let asked = question.check(Kind::Settlement, &Vocabulary::default(), now()).unwrap();
         assert_eq!((asked.by.as_slice(), asked.limit), (&[By::Order, By::Day][..], Some(10)));
         let names: Vec<_> = asked.head().into_iter().map(|(name, _)| name).collect();
-        let told = ["from", "to", "by", "creator", "code", "platform", "marketplace", "shop", "agreement", "note", "order"];
+        let told =
+            ["from", "to", "by", "creator", "code", "platform", "marketplace", "shop", "agreement", "note", "order"];
         assert_eq!(names, told);
     }
 }

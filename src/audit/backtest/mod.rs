@@ -11,7 +11,6 @@ pub mod matrix;
 pub mod sample;
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -19,13 +18,15 @@ use super::Period;
 use super::redecide::{is_ended, redecide};
 use super::shift::{Shift, Shifter};
 use super::sweep::{Progress, Spread, sweep};
+use crate::archive::Recorded;
+use crate::archive::spans::{Plan, Span};
 use crate::domain::click_id::ClickKey;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::policy::{PolicySet, Reason};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 use crate::journal::read::ReadError;
-use crate::journal::spans::{Found, Plan, Span};
+use crate::journal::spans::Found;
 use creators::{Creators, CreatorsReport};
 use matrix::{Cell, Groups, GroupsReport, Matrix};
 use sample::{Sample, Samples, SamplesReport};
@@ -263,18 +264,18 @@ impl Sums {
     }
 }
 
-/// Runs a backtest over the journal of a folder. `None` when it was cancelled.
+/// Runs a backtest over recorded hops, archived ones too. `None` when it was cancelled.
 ///
 /// # Errors
 /// [`ReadError`] at the first damage in log order: a forecast from half a record would pass for a whole one.
 pub fn backtest(
-    dir: &Path,
+    hops: &Recorded,
     question: &Question<'_>,
     key: &ClickKey,
     spread: Spread,
     progress: &Progress,
 ) -> Result<Option<Report>, ReadError> {
-    let mut plan = Plan::of(dir, question.period.from, question.period.to)?;
+    let mut plan = Plan::of(hops, question.period.from, question.period.to)?;
     if !plan.damage.is_empty() {
         return Err(plan.damage.swap_remove(0));
     }

@@ -1,16 +1,18 @@
 //! Questions that change nothing: decisions, hops, and the description of the API itself.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Api;
 use super::body::{JsonBody, Named};
+use crate::archive::Recorded;
+use crate::archive::hops::find;
+use crate::attribution::ledger::chain::chains_of_click;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
@@ -19,7 +21,6 @@ use crate::control::problem::ApiError;
 use crate::control::sent::Roads;
 use crate::domain::click_id::{BadClickId, ClickId};
 use crate::journal::export;
-use crate::journal::read;
 
 /// The description of the API, OpenAPI 3.1.
 pub(super) const DESCRIPTION: &str = include_str!("../openapi.json");
@@ -70,21 +71,23 @@ pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Resu
         BadClickId::Mac => ApiError::ForeignClick,
     })?;
     let permit = Arc::clone(&api.lookups).try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let dir = api.state.journal_dir.clone();
+    let hops = api.state.hops.clone();
     let looking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        look_up(&dir, id, &text)
+        look_up(&hops, id, &text)
     });
     let found = looking.await.map_err(|error| ApiError::Internal(error.to_string()))??;
-    found.map(Json).ok_or(ApiError::UnknownHop)
+    let mut found = found.ok_or(ApiError::UnknownHop)?;
+    let settler = &api.state.settler;
+    let chains = chains_of_click(&*settler.ledger, &*settler.orders, id, &settler.key).await?;
+    found["orders"] = json!(chains);
+    Ok(Json(found))
 }
 
-/// The hop of a click as the journal's own export writes it, so that the two can never say different things.
-fn look_up(dir: &Path, id: ClickId, text: &str) -> Result<Option<Value>, ApiError> {
-    let Some(record) = read::find(dir, id, id.minted_at())? else { return Ok(None) };
-    let unreadable = |error: &dyn std::fmt::Display| ApiError::Internal(format!("hop {id}: {error}"));
-    let hop = record.hop().map_err(|error| unreadable(&error))?;
-    export::row_json(record.seq, &hop, text).map(Some).map_err(|error| unreadable(&error))
+/// The hop of a click as an export writes it, so that the two can never say different things.
+fn look_up(hops: &Recorded, id: ClickId, text: &str) -> Result<Option<Value>, ApiError> {
+    let found = find(hops, id, id.minted_at(), |seq, hop| export::row_json(seq, hop, text))?;
+    found.transpose().map_err(|error| ApiError::Internal(format!("hop {id}: {error}")))
 }
 
 #[cfg(test)]
@@ -93,6 +96,13 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::app::reports::Desk;
+    use crate::attribution::events::EventStore;
+    use crate::attribution::events::sqlite::SqliteEventStore;
+    use crate::attribution::ledger::settle::Counting;
+    use crate::attribution::ledger::sqlite::SqliteLedger;
+    use crate::attribution::orders::sqlite::SqliteOrderStore;
+    use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
     use crate::catalog::{Catalog, LoadOptions};
     use crate::click::landings::Landings;
@@ -101,12 +111,14 @@ mod tests {
     use crate::control::ControlState;
     use crate::control::backtests::Backtests;
     use crate::control::keys::sqlite::SqliteKeyStore;
+    use crate::control::sightings::Sightings;
+    use crate::domain::attribution::validity::Rules;
     use crate::domain::click_id::ClickKey;
     use crate::domain::policy::lint::HeavyTraffic;
     use crate::domain::time::Timestamp;
     use crate::domain::vocabulary::Vocabulary;
     use crate::notify::sqlite::SqliteOutbox;
-    use crate::policies::publish::{Publisher, Rules};
+    use crate::policies::publish::{self, Publisher};
     use crate::policies::sqlite::SqlitePolicyStore;
 
     #[tokio::test]
@@ -116,7 +128,7 @@ mod tests {
         let words = Arc::new(Vocabulary::default());
         let store = Arc::new(SqliteLinkStore::open(&file, Arc::clone(&words)).unwrap());
         let versions = Arc::new(SqlitePolicyStore::open(&file).unwrap());
-        let rules = Rules {
+        let rules = publish::Rules {
             source: PolicySource::Store,
             folder: folder.path().to_path_buf(),
             require_backtest: false,
@@ -124,6 +136,28 @@ mod tests {
             rehearsal: false,
         };
         let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&file).unwrap());
+        let current = Arc::clone(publisher.policies());
+        let key = ClickKey::new(&[1; 16]);
+        let stats = Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap();
+        let settler = crate::app::ledger::settler(
+            Arc::new(SqliteLedger::open(&file).unwrap()),
+            Arc::new(SqliteOrderStore::open(&file, key.clone()).unwrap()),
+            Arc::new(stats.clone()),
+            Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            (*words).clone(),
+            Counting::of(&Rules::default()),
+            key,
+        );
+        let desk = Desk {
+            events: Arc::clone(&events),
+            policies: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+            stats: stats.clone(),
+            data_dir: folder.path().to_path_buf(),
+            settler: settler.clone(),
+        };
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::clone(publisher.policies()),
@@ -134,20 +168,28 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
+            settler,
+            stats,
+            sightings: Sightings::untold(),
+            events: Arc::clone(&events),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: Clock::System,
             words,
             click_key: ClickKey::new(&[1; 16]),
-            journal_dir: folder.path().join("journal"),
+            hops: Recorded::of(folder.path()),
             public_url: String::new(),
             node: "n1".into(),
         };
         let text = String::from_utf8(state.click_key.text(ClickId([7; 16])).to_vec()).unwrap();
         let lookups = Arc::new(Semaphore::new(1));
         let store = Arc::clone(&state.policy_store);
-        let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), Clock::System, store);
+        let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), Clock::System, store);
         let summaries = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups), summaries });
+        let api =
+            Arc::new(Api { state, sessions: Arc::default(), backtests, lookups: Arc::clone(&lookups), summaries });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

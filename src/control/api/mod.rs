@@ -6,12 +6,18 @@ mod ask;
 mod backtests;
 pub(super) mod body;
 mod calendar;
+mod events;
+mod hops;
+mod ledger;
 mod links;
+mod orders;
 mod policies;
 mod qr;
 mod query;
 mod reports;
 mod shadow;
+mod sheets;
+mod stats;
 mod webhooks;
 
 use std::sync::Arc;
@@ -25,6 +31,7 @@ use tokio::sync::Semaphore;
 
 use super::ControlState;
 use super::backtests::Backtests;
+use super::console::Sessions;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -84,6 +91,8 @@ enum Action {
     QrPng,
     Decide,
     FindHop,
+    ListHops,
+    LinkStats,
     ShowPolicies,
     PublishPolicy,
     CheckPolicy,
@@ -97,6 +106,20 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
+    ReportOrders,
+    ListOrders,
+    ShowOrder,
+    ListQuarantine,
+    ListPositions,
+    RegisterPositions,
+    RemovePosition,
+    ListPeriods,
+    ClosePeriod,
+    ReportLinks,
+    ReportFunnel,
+    ReportSettlement,
+    TellEvents,
+    ListEventQuarantine,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -128,9 +151,12 @@ const ISSUERS: &[Role] = &[Role::Creator, Role::Ops];
 const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
+const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
+const EARNERS: &[Role] = &[Role::Creator, Role::Merchant, Role::Ops];
+const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
-pub const ROUTES: [Route; 29] = [
+pub const ROUTES: &[Route] = &[
     route(Verb::Post, "/v1/links", Action::CreateLink, ISSUERS, "Issue a link"),
     route(Verb::Get, "/v1/links", Action::ListLinks, READERS, "List links"),
     route(Verb::Get, "/v1/links/{code}", Action::GetLink, READERS, "Read a link with a fresh decision"),
@@ -138,8 +164,10 @@ pub const ROUTES: [Route; 29] = [
     route(Verb::Delete, "/v1/links/{code}", Action::DisableLink, ISSUERS, "Disable a link"),
     route(Verb::Get, "/v1/links/{code}/qr.svg", Action::QrSvg, READERS, "Draw a short link as a QR code, SVG"),
     route(Verb::Get, "/v1/links/{code}/qr.png", Action::QrPng, READERS, "Draw a short link as a QR code, PNG"),
+    route(Verb::Get, "/v1/links/{code}/stats", Action::LinkStats, READERS, "Count a link's clicks"),
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
     route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
+    route(Verb::Get, "/v1/hops", Action::ListHops, OPS, "List recorded clicks"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
     route(Verb::Put, "/v1/policies", Action::PublishPolicy, OPS, "Publish a policy, or roll back to a kept version"),
     route(Verb::Post, "/v1/policies/check", Action::CheckPolicy, OWNERS, "Say what publishing would do"),
@@ -152,7 +180,33 @@ pub const ROUTES: [Route; 29] = [
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
+    route(Verb::Get, "/v1/reports/links", Action::ReportLinks, READERS, "Report clicks"),
+    route(Verb::Get, "/v1/reports/funnel", Action::ReportFunnel, Role::ALL, "Report from the note to the order"),
+    route(
+        Verb::Get,
+        "/v1/reports/settlement",
+        Action::ReportSettlement,
+        Role::ALL,
+        "Report what orders are worth to whom",
+    ),
+    route(Verb::Post, "/v1/events", Action::TellEvents, TELLERS, "Tell front and back events"),
+    route(Verb::Get, "/v1/events/quarantine", Action::ListEventQuarantine, OPS, "List event rows that were set aside"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Get, "/v1/ledger/periods", Action::ListPeriods, OPS, "List periods of the ledger with their balances"),
+    route(Verb::Post, "/v1/ledger/periods/{month}/close", Action::ClosePeriod, OPS, "Close a month for good"),
+    route(Verb::Post, "/v1/orders", Action::ReportOrders, SELLERS, "Report order lines"),
+    route(Verb::Get, "/v1/orders", Action::ListOrders, SELLERS, "List order lines as they stand"),
+    route(Verb::Get, "/v1/orders/quarantine", Action::ListQuarantine, OPS, "List order rows that were set aside"),
+    route(Verb::Get, "/v1/orders/positions", Action::ListPositions, OPS, "List positions and whose they are"),
+    route(Verb::Post, "/v1/orders/positions", Action::RegisterPositions, OPS, "Say whose positions are"),
+    route(
+        Verb::Delete,
+        "/v1/orders/positions/{network}/{position}",
+        Action::RemovePosition,
+        OPS,
+        "Take a position back",
+    ),
+    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, EARNERS, "Read a line with all its reports"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -165,23 +219,25 @@ pub const ROUTES: [Route; 29] = [
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    pub(super) sessions: Arc<Sessions>,
     backtests: Backtests,
     lookups: Arc<Semaphore>,
     summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
-pub fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let store = Arc::clone(&state.policy_store);
-    let backtests = Backtests::new(state.journal_dir.clone(), state.click_key.clone(), state.clock.clone(), store);
+    let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
+        sessions,
         backtests,
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
     });
     let mut router = Router::new();
-    for route in ROUTES {
+    for route in ROUTES.iter().copied() {
         let mut methods = handler(route);
         if !route.roles.is_empty() {
             methods = methods.route_layer(from_fn_with_state((Arc::clone(&api), route.roles), guard));
@@ -207,6 +263,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::QrPng => on(filter, qr::png),
         Action::Decide => on(filter, ask::decide),
         Action::FindHop => on(filter, ask::hop),
+        Action::ListHops => on(filter, hops::list),
+        Action::LinkStats => on(filter, stats::of_link),
         Action::ShowPolicies => on(filter, policies::show),
         Action::PublishPolicy => on(filter, policies::publish),
         Action::CheckPolicy => on(filter, policies::check),
@@ -220,6 +278,20 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::ListPeriods => on(filter, ledger::periods),
+        Action::ClosePeriod => on(filter, ledger::close),
+        Action::ReportOrders => on(filter, orders::report),
+        Action::ListOrders => on(filter, orders::list),
+        Action::ShowOrder => on(filter, orders::show),
+        Action::ListQuarantine => on(filter, orders::quarantine),
+        Action::ListPositions => on(filter, orders::positions),
+        Action::RegisterPositions => on(filter, orders::register),
+        Action::RemovePosition => on(filter, orders::unregister),
+        Action::ReportLinks => on(filter, sheets::links),
+        Action::ReportFunnel => on(filter, sheets::funnel),
+        Action::ReportSettlement => on(filter, sheets::settlement),
+        Action::TellEvents => on(filter, events::tell),
+        Action::ListEventQuarantine => on(filter, events::quarantine),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -275,6 +347,9 @@ mod tests {
             ("KillDraft", &crate::control::kill::FIELDS),
             ("BacktestRequest", &super::backtests::FIELDS),
             ("ShadowRequest", &super::shadow::FIELDS),
+            ("OrderRow", &crate::attribution::orders::import::direct::FIELDS),
+            ("PositionDraft", &crate::control::orders::POSITION_FIELDS),
+            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]

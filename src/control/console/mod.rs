@@ -26,7 +26,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use self::form::Form;
 use self::page::{Around, Making};
-use self::session::{LASTS_SECONDS, Session, Sessions, digest};
+pub(super) use self::session::Sessions;
+use self::session::{LASTS_SECONDS, Session, digest};
 use self::show::Show;
 use super::ControlState;
 use super::answer::short_url;
@@ -43,7 +44,8 @@ use crate::domain::code::Code;
 use crate::domain::link::Link;
 use crate::wording::{Language, date};
 
-const SESSION: &str = "hopgate_session";
+/// The cookie of a session.
+pub(super) const SESSION: &str = "hopgate_session";
 const LANGUAGE: &str = "hopgate_lang";
 /// Links in the list.
 const LATEST: usize = 20;
@@ -53,13 +55,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 struct Console {
     state: ControlState,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     /// The one style, nothing else, and forms to here only.
     policy: HeaderValue,
 }
 
 /// The routes of the page.
-pub(super) fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let hash = STANDARD.encode(digest(page::STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -72,7 +74,7 @@ pub(super) fn router(state: ControlState) -> Router {
         .route("/logout", post(log_out))
         .route("/links", post(make))
         .route("/qr", get(qr))
-        .with_state(Arc::new(Console { state, sessions: Sessions::default(), policy }))
+        .with_state(Arc::new(Console { state, sessions, policy }))
 }
 
 /// Whoever sent a request.
@@ -104,6 +106,13 @@ impl Console {
             }
         }
         Ok(visitor)
+    }
+
+    /// Notes that a creator is at work.
+    fn noticed(&self, visitor: &Visitor, request: &Request) {
+        if let Some((_, _, caller)) = &visitor.session {
+            self.state.sightings.note(caller, request);
+        }
     }
 
     fn around<'a>(&self, visitor: &'a Visitor, here: String) -> Around<'a> {
@@ -210,6 +219,7 @@ impl Console {
             let making = Making { language, words: &state.words, token: &session.token, form, faults, names_creators };
             body.push_str(&making.html());
         }
+        body.push_str(&page::reports(language));
         body.push_str(&show.latest(&latest));
         let title = language.pick("创作者页面", "Page of creators");
         let here = link.map(|link| format!("&{}", of(&link.code, noted))).unwrap_or_default();
@@ -230,12 +240,14 @@ fn of(code: &Code, noted: &[&str]) -> String {
     if noted.is_empty() { format!("code={code}") } else { format!("code={code}&noted={}", noted.join(",")) }
 }
 
-async fn home(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, headers: HeaderMap) -> Response {
-    let visitor = match console.visitor(&headers).await {
+async fn home(State(console): State<Arc<Console>>, request: Request) -> Response {
+    let headers = request.headers();
+    let visitor = match console.visitor(headers).await {
         Ok(visitor) => visitor,
-        Err(error) => return console.unknown(&headers, &error),
+        Err(error) => return console.unknown(headers, &error),
     };
-    let query = Form::read(raw.unwrap_or_default().as_bytes());
+    console.noticed(&visitor, &request);
+    let query = Form::read(request.uri().query().unwrap_or_default().as_bytes());
     let code = query.text("code");
     let noted = words::noted(query.text("noted").split(','));
     if let language @ ("zh" | "en") = query.text("lang") {
@@ -379,6 +391,7 @@ async fn qr(State(console): State<Arc<Console>>, RawQuery(raw): RawQuery, header
 async fn sent(console: &Console, request: Request) -> Result<(Visitor, Form), Box<Response>> {
     let headers = request.headers().clone();
     let visitor = console.visitor(&headers).await.map_err(|error| Box::new(console.unknown(&headers, &error)))?;
+    console.noticed(&visitor, &request);
     if !same_origin(&headers) {
         return Err(Box::new(console.refused(&visitor, &foreign())));
     }
@@ -422,7 +435,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// A cookie's value.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)

@@ -1,13 +1,24 @@
 //! Attribution: what an order was worth, which click it came from, and who is credited. Pure: clicks, orders, rules and
 //! instants come in as arguments, so that a figure can be computed again years later and come out the same.
 //!
+//! - [`event`]: what happens around a click, and what it is worth under the terms of its reading;
+//! - [`estimate`]: figures reckoned from a sample, with their interval;
 //! - [`money`]: amounts in integer fen;
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
-//! - [`touch`]: a recorded click as attribution sees it.
+//! - [`touch`]: a recorded click as attribution sees it;
+//! - [`matching`]: which click a line is credited to;
+//! - [`entries`], [`period`]: what the ledger should say of a line, and in which month;
+//! - [`validity`]: which clicks count.
 
+pub mod entries;
+pub mod estimate;
+pub mod event;
+pub mod matching;
 pub mod money;
 pub mod order;
+pub mod period;
 pub mod touch;
+pub mod validity;
 
 use super::vocabulary::closed_list;
 

@@ -1,4 +1,18 @@
 //! Reports of order lines, only ever added. What a store of them must do, whatever database is behind it.
+//!
+//! - [`import`]: rows as the networks write them, read into one vocabulary;
+//! - [`intake`]: what a store takes in, what it sets aside, whose a position is;
+//! - [`derived`]: positions told from the addresses of stored links;
+//! - [`sqlite`]: the embedded store.
+//!
+//! Never says what an order is worth or whose it is: that is the ledger's.
+
+#[cfg(test)]
+mod conformance;
+pub mod derived;
+pub mod import;
+pub mod intake;
+pub mod sqlite;
 
 use async_trait::async_trait;
 
@@ -21,6 +35,7 @@ pub trait OrderStore: Send + Sync {
     /// Lines ordered at or after `from` and before `to`: whom a late click may concern.
     async fn created_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<LineKey>, StoreError>;
 
-    /// Whose promotion a position (any of pid, position, relation, as reported) is: creators and links it was given to.
+    /// Whose promotion a position (any of pid, position, relation, as reported) is: creators and links it was given to. What
+    /// was registered comes before what links tell: those count only where nobody registered it.
     async fn subjects(&self, network: Network, position: &str) -> Result<Vec<Subject>, StoreError>;
 }
