@@ -45,13 +45,15 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="leave the folder behind")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--target", type=Path, default=target / "release", help="where the built programs are")
+    parser.add_argument("--tool", type=Path, help="season_hops; otherwise among the examples there")
     parser.add_argument("--python", default=os.environ.get("HOPGATE_DUCKDB", ""),
                         help="a Python with the package duckdb; without it Parquet is not compared, which is said")
     asked = parser.parse_args()
     for name, usual in zip(("hops", "orders", "kills"), FULL if asked.full else SHORT):
         if getattr(asked, name) is None:
             setattr(asked, name, usual)
-    for program in (asked.target / "hopgate", asked.target / "examples" / "season_hops"):
+    asked.tool = asked.tool or asked.target / "examples" / "season_hops"
+    for program in (asked.target / "hopgate", asked.tool):
         if not program.exists():
             parser.error(f"{program} is not there: cargo build --release --bin hopgate --example season_hops")
     return asked
@@ -92,7 +94,7 @@ def main():
         tick("what must come out is reckoned")
 
         def write_hops(plan):
-            tool = [asked.target / "examples" / "season_hops", data, work / plan, work / "meta.json"]
+            tool = [asked.tool, data, work / plan, work / "meta.json"]
             done = subprocess.run(list(map(str, tool)), capture_output=True, text=True)
             if done.returncode:
                 raise Failed(f"season_hops:\n{done.stderr[-2_000:]}")
