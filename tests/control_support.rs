@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hopgate::app::reports::Desk;
+use hopgate::attribution::events::sqlite::SqliteEventStore;
+use hopgate::attribution::ledger::settle::Counting;
+use hopgate::attribution::ledger::sqlite::SqliteLedger;
 use hopgate::attribution::orders::sqlite::SqliteOrderStore;
 use hopgate::attribution::stats::Stats;
 use hopgate::catalog::sqlite::SqliteLinkStore;
@@ -111,6 +115,27 @@ impl Running {
         let draining = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::default();
         metrics.on_scrape(|| vec![gauge_family("hopgate_links", "Links.", 3.0)]);
+        let policy_store = Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap());
+        let current = Arc::clone(&policies);
+        let stats = Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap();
+        let settler = hopgate::app::ledger::settler(
+            Arc::new(SqliteLedger::open(&at("orders.sqlite")).unwrap()),
+            Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
+            Arc::new(stats.clone()),
+            Arc::new(SqlitePolicyStore::open(&at("links.sqlite")).unwrap()),
+            (*words).clone(),
+            Counting::of(&Validity::default()),
+            click_key.clone(),
+        );
+        let desk = Desk {
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            policies: policy_store,
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+            stats: stats.clone(),
+            data_dir: at(""),
+            settler: settler.clone(),
+        };
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -121,9 +146,13 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
-            stats: Stats::open(&at("stats.sqlite"), &Validity::default()).unwrap(),
-            sightings: Sightings::untold(),
             orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
+            settler,
+            stats,
+            sightings: Sightings::untold(),
+            events: Arc::new(SqliteEventStore::open(&at("orders.sqlite")).unwrap()),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: clock.clone(),
             words,

@@ -13,11 +13,10 @@ use prometheus::proto::MetricFamily;
 
 use super::DataDir;
 use crate::archive::keeper::{Follower, Keeper, Tally};
-use crate::archive::purge::{How, PurgeError, What, note};
+use crate::archive::purge::{Forgotten, How, PurgeError, What, note};
 use crate::archive::raw::RawLog;
 use crate::archive::seal::{End, SealError};
 use crate::attribution::stats::Stats;
-use crate::attribution::stats::keeping::Counting;
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::domain::click_id::ClickKey;
@@ -33,10 +32,47 @@ const PURGE: Duration = Duration::from_secs(24 * 3_600);
 const PURGE_SOON: Duration = Duration::from_secs(60);
 
 /// The keeper of a data folder's archive, for a gateway and for the command line alike.
-pub fn keeper(settings: &Settings, data: &DataDir, key: ClickKey, stats: Stats) -> Keeper {
-    // Whoever follows hops into a store of its own belongs into this list: segments wait for it, and a purge asks it.
-    let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(Counting::new(stats, &settings.data_dir))];
+/// Whoever follows hops into a store of its own is among the followers: segments wait for it, and a purge asks it.
+pub fn keeper(settings: &Settings, data: &DataDir, key: ClickKey, followers: Vec<Arc<dyn Follower>>) -> Keeper {
     Keeper::new(data.hops(), key, settings.archive.reserve, followers)
+}
+
+/// Figures and touches as a follower.
+pub struct Figures(Stats);
+
+impl Figures {
+    /// Of a store that somebody keeps up.
+    pub fn new(stats: Stats) -> Self {
+        Figures(stats)
+    }
+}
+
+impl Follower for Figures {
+    fn name(&self) -> &'static str {
+        "stats.sqlite"
+    }
+
+    fn passed(&self, node: &str, seq: u64) -> Result<bool, String> {
+        let marks = self.0.marks().map_err(|error| error.to_string())?;
+        Ok(marks.iter().any(|mark| mark.node == node && mark.seq >= seq))
+    }
+
+    fn forget(&self, what: &What, clicks: bool) -> Result<(), String> {
+        // What is remembered of a visitor is of a whole day and of every link: it goes for all of them. A click that orders
+        // may name goes only with all others of its time.
+        let all = clicks && what.creator.is_none() && what.code.is_none();
+        let forgotten =
+            if all { self.0.forget_before(what.before) } else { self.0.erase_visitors_before(what.before) };
+        forgotten.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn found(&self, what: &What, clicks: bool) -> Result<Vec<Forgotten>, String> {
+        let held = self.0.held_before(what.before).map_err(|error| error.to_string())?;
+        let all = clicks && what.creator.is_none() && what.code.is_none();
+        let of = |table: &str, rows| Forgotten { store: self.name().to_owned(), table: table.to_owned(), rows };
+        let touches = all.then(|| of("touches", held.touches));
+        Ok([of("visitors", held.visitors), of("creators seen", held.selves)].into_iter().chain(touches).collect())
+    }
 }
 
 /// The raw log, where the operator wants one.
@@ -130,7 +166,7 @@ impl Work {
         let now = Clock::System.now();
         let before = age(now.min(self.clock.now()), keep);
         let what = What { before, creator: None, code: None };
-        let how = How { dry_run: false, thorough: false, journal: false };
+        let how = How { dry_run: false, thorough: false, whole: false };
         let done = self.keeper.purge(&what, how, &self.raw, now).and_then(|record| {
             if record.did_something() {
                 note(&self.purges, &record)?;

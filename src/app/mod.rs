@@ -5,9 +5,11 @@
 //! the journal syncs, the control plane ends last.
 
 pub mod archive;
+pub mod ledger;
 mod notify;
 mod observe;
 mod orders;
+pub mod reports;
 pub mod resolve;
 pub mod signals;
 mod stats;
@@ -27,8 +29,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
 use crate::archive::Recorded;
+use crate::attribution::announce::Nobody;
+use crate::attribution::events::sqlite::SqliteEventStore;
+use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::ledger::settle::Counting;
+use crate::attribution::ledger::sqlite::SqliteLedger;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::orders::sqlite::SqliteOrderStore;
+use crate::archive::keeper::Follower;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
@@ -64,8 +72,10 @@ use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
 use crate::policies::sqlite::SqlitePolicyStore;
 use crate::policies::store::PolicyStore;
+use crate::report::asked::Reporter;
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
+use reports::Desk;
 
 /// Time the journal gets to reach the disk at the end.
 const JOURNAL_CLOSE: Duration = Duration::from_secs(10);
@@ -306,6 +316,18 @@ impl App {
         let following = Arc::new(stats::Tally::default());
         let orders: Arc<dyn OrderIntake> = Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?);
         let order_tally = Arc::new(orders::Tally::default());
+        let settler = ledger::settler(
+            Arc::new(SqliteLedger::open(&data.orders())?),
+            Arc::new(SqliteOrderStore::open(&data.orders(), click_key.clone())?),
+            Arc::new(figures.clone()),
+            Arc::clone(&policy_store),
+            settings.words.clone(),
+            Counting::of(&figures.rules()),
+            click_key.clone(),
+        );
+        let books = Arc::new(ledger::Tally::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
+        let event_tally = Arc::new(EventTally::default());
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -351,10 +373,10 @@ impl App {
             raw: archive::raw_log(&settings, &data, &clock)
                 .map_err(|error| StartError::Data { path: data.raw(), error })?,
         });
-        let keeper = settings
-            .archive
-            .enabled
-            .then(|| archive::keeper(&settings, &data, gateway.click_key.clone(), figures.clone()));
+        let keeper = settings.archive.enabled.then(|| {
+            let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(archive::Figures::new(figures.clone()))];
+            archive::keeper(&settings, &data, gateway.click_key.clone(), followers)
+        });
         let labels = labels(&gateway);
         let counters: Vec<Arc<WorkerCounters>> =
             (0..workers).map(|_| Arc::new(WorkerCounters::new(labels.shape()))).collect();
@@ -371,6 +393,8 @@ impl App {
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
                 orders: Arc::clone(&order_tally),
+                books: Arc::clone(&books),
+                events: Arc::clone(&event_tally),
                 resolve: resolver.as_ref().map(|resolver| Arc::clone(resolver.tally())),
                 upstreams: Arc::clone(&upstreams),
                 archive: keeper.as_ref().map(|keeper| Arc::clone(keeper.tally())),
@@ -382,6 +406,16 @@ impl App {
         let (drain_workers, drained) = signal::channel(false);
         let (drain_control, control_drained) = signal::channel(false);
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{}", addresses.click));
+        let in_force = Arc::clone(&policies);
+        let reporter: Arc<dyn Reporter> = Arc::new(Desk {
+            events: Arc::clone(&events),
+            policies: Arc::clone(&policy_store),
+            in_force: Box::new(move || in_force.current()),
+            words: Arc::clone(&words),
+            stats: figures.clone(),
+            data_dir: settings.data_dir.clone(),
+            settler: settler.clone(),
+        });
         let state = ControlState {
             catalog: catalog.clone(),
             policies: Arc::clone(&policies),
@@ -392,9 +426,13 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            orders: Arc::clone(&orders),
+            settler: settler.clone(),
             stats: figures.clone(),
             sightings: sightings(&gateway, &figures),
-            orders: Arc::clone(&orders),
+            events,
+            event_tally,
+            reporter,
             resolver,
             clock: clock.clone(),
             words,
@@ -451,8 +489,9 @@ impl App {
                 .push(std::thread::Builder::new().name(format!("click-{number}")).spawn(move || worker::run(setup))?);
         }
 
-        let (links, clock) = (Arc::clone(gateway.catalog.store()), gateway.clock.clone());
-        orders::start(&runtime, orders, links, clock, order_tally, control_drained.clone());
+        let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
+        orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
+        ledger::start(&runtime, settler, Arc::new(Nobody), clock, books, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),

@@ -34,8 +34,12 @@ pub struct Observed {
     pub mode: JournalMode,
     /// What was told to webhooks.
     pub webhooks: Arc<Tally>,
+    /// What settling did.
+    pub books: Arc<super::ledger::Tally>,
     /// What is in the store of orders.
     pub orders: Arc<super::orders::Tally>,
+    /// What became of events that were told.
+    pub events: Arc<crate::attribution::events::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
     /// What counting hops has done.
@@ -63,10 +67,12 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(super::orders::families(&observed.orders));
+        families.extend(super::ledger::families(&observed.books));
+        families.extend(super::stats::families(&observed.following));
+        families.extend(super::reports::families(&observed.events));
         families.extend(observed.archive.iter().flat_map(|tally| super::archive::families(tally)));
         families.extend(super::archive::raw_families(&observed.gateway.raw));
-        families.extend(super::stats::families(&observed.following));
-        families.extend(super::orders::families(&observed.orders));
         families.extend(observed.resolve.iter().flat_map(|tally| super::resolve::families(tally)));
         families
     });

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::attribution::orders::derived::follow;
 use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::intake::{Counts, OrderIntake};
-use crate::catalog::store::LinkStore;
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::telemetry::metrics::{counter, family, gauge};
 
@@ -26,7 +26,7 @@ pub(super) type Tally = Mutex<Counts>;
 pub(super) fn start(
     runtime: &Runtime,
     orders: Arc<dyn OrderIntake>,
-    links: Arc<dyn LinkStore>,
+    catalog: Catalog,
     clock: Clock,
     tally: Arc<Tally>,
     mut drained: signal::Receiver<bool>,
@@ -35,6 +35,9 @@ pub(super) fn start(
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
+        // The links come first: clicks need them, and looking at millions of them for positions can wait.
+        catalog.wait_loaded().await;
+        let links = Arc::clone(catalog.store());
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}

@@ -30,8 +30,10 @@ pub struct Reader {
     journal: Option<read::Reader>,
     /// The first record that can be had; none where there is nothing.
     begins: Option<u64>,
-    /// The last record passed while reading the archive.
+    /// The last record passed while reading the archive, at first the mark.
     passed: u64,
+    /// The same, 0 at first.
+    reached: u64,
     /// Where a segment was found gone or not joining up, once: it may have been archived meanwhile.
     tried_again: Option<u64>,
 }
@@ -67,6 +69,14 @@ impl Reader {
         Self::new(hops, 0, from, to, true)
     }
 
+    /// Both: this gateway's hops behind record `seq` of a period.
+    ///
+    /// # Errors
+    /// [`ReadError`]; also when records behind `seq` are gone.
+    pub fn within(hops: &Recorded, seq: u64, from: Timestamp, to: Timestamp) -> Result<Reader, ReadError> {
+        Self::new(hops, seq, from, to, false)
+    }
+
     fn new(hops: &Recorded, after: u64, from: Timestamp, to: Timestamp, others: bool) -> Result<Reader, ReadError> {
         let mut reader = Reader {
             hops: hops.clone(),
@@ -79,6 +89,7 @@ impl Reader {
             journal: None,
             begins: None,
             passed: after,
+            reached: 0,
             tried_again: None,
         };
         reader.plan(others)?;
@@ -144,6 +155,12 @@ impl Reader {
         self.journal.as_ref().map_or(0, read::Reader::passed).max(self.passed)
     }
 
+    /// Where reading really stands: the same, but below the mark where the records end before it, as those of another
+    /// journal or of an older copy do.
+    pub fn reached(&self) -> u64 {
+        self.journal.as_ref().map_or(0, read::Reader::reached).max(self.reached)
+    }
+
     /// The first record that is kept at all; over 1 where older ones were taken away, none where there is nothing.
     pub fn begins(&self) -> Option<u64> {
         self.begins
@@ -183,7 +200,7 @@ impl Reader {
                         Some((seq, at, id)) => {
                             let asked = at >= from && (at < to || to == Timestamp::MAX);
                             if seq > self.after && asked && only.is_none_or(|only| only == id) {
-                                self.passed = seq;
+                                (self.passed, self.reached) = (seq, seq);
                                 return Ok(Some(At::Archive(seq)));
                             }
                         }
@@ -191,7 +208,7 @@ impl Reader {
                 } else if let Some(place) = open.groups.pop_front() {
                     open.group = Some(open.rows.read(place)?);
                 } else {
-                    self.passed = open.last_seq;
+                    (self.passed, self.reached) = (open.last_seq, open.last_seq);
                     self.open = None;
                 }
                 continue;
@@ -199,7 +216,7 @@ impl Reader {
             if let Some(file) = self.files.pop_front() {
                 self.open = self.open(&file)?;
                 if self.open.is_none() {
-                    self.passed = file.last_seq;
+                    (self.passed, self.reached) = (file.last_seq, file.last_seq);
                 }
                 continue;
             }
@@ -304,8 +321,13 @@ mod tests {
         assert!(take(&mut reader).is_empty());
         for start in (0..200).step_by(4) {
             fill(&journal, start..start + 4);
+            // Another that begins there finds the same.
+            let mark = reader.passed();
+            let mut other = Reader::after(&hops, mark).unwrap();
+            let fresh: Vec<u64> = std::iter::from_fn(|| other.next().unwrap().map(|(seq, _)| seq)).collect();
             let read = take(&mut reader);
-            assert_eq!(read.len() as u64, start + 4);
+            assert_eq!((read.len() as u64, fresh.len()), (start + 4, 4));
+            assert_eq!(read[start as usize..].iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), fresh);
         }
         let all = take(&mut reader);
         assert!(all.iter().enumerate().all(|(n, (_, id))| *id == sample(n as u64).id));

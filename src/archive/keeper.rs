@@ -28,17 +28,17 @@ pub trait Follower: Send + Sync {
     /// Why it cannot say: then the segment stays.
     fn passed(&self, node: &str, seq: u64) -> Result<bool, String>;
 
-    /// Erases what it keeps of visitors of these hops, or only says what it would erase.
+    /// Erases what it keeps of visitors of these hops, and of single clicks as well where `clicks` says so.
     ///
     /// # Errors
     /// Why it could not: the purge has failed then.
-    fn forget(&self, what: &What, dry_run: bool) -> Result<Vec<Forgotten>, String>;
+    fn forget(&self, what: &What, clicks: bool) -> Result<(), String>;
 
-    /// How much it keeps of visitors of these hops: the proof after [`Follower::forget`].
+    /// What it keeps that [`Follower::forget`] would erase: what there was before, and the proof afterwards.
     ///
     /// # Errors
     /// Why it cannot say: the purge has failed then.
-    fn found(&self, what: &What) -> Result<u64, String>;
+    fn found(&self, what: &What, clicks: bool) -> Result<Vec<Forgotten>, String>;
 }
 
 /// Figures of a keeper, for metrics.

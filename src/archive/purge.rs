@@ -42,7 +42,7 @@ impl What {
     }
 }
 
-/// What a store erased, or would.
+/// What a store kept of these hops, and erased unless it was a dry run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Forgotten {
     /// The store.
@@ -148,8 +148,9 @@ pub struct How {
     pub dry_run: bool,
     /// In the end read every file of the period again, not only those that were written anew.
     pub thorough: bool,
-    /// Whether segments of the journal in the period are archived and removed before their reserve has passed.
-    pub journal: bool,
+    /// Everything: segments of the journal in the period are archived and removed before their reserve has passed, and
+    /// stores forget single clicks too. Without it only what is archived and what is kept of visitors.
+    pub whole: bool,
 }
 
 impl Keeper {
@@ -189,22 +190,25 @@ impl Keeper {
         record: &mut Record,
     ) -> Result<(), PurgeError> {
         let mut turn = Turn::default();
-        if how.journal && !how.dry_run {
+        if how.whole && !how.dry_run {
             self.seal_all(&mut turn, now)?;
         }
         for file in files::list(self.hops.archive())? {
             record.files.extend(self.rewrite(&file, what, how.dry_run)?);
         }
         for follower in &self.followers {
-            let forgotten = follower.forget(what, how.dry_run);
             let store = follower.name();
-            record.stores.extend(forgotten.map_err(|error| PurgeError::Store { store, error })?);
+            let failed = |error| PurgeError::Store { store, error };
+            record.stores.extend(follower.found(what, how.whole).map_err(failed)?);
+            if !how.dry_run {
+                follower.forget(what, how.whole).map_err(failed)?;
+            }
         }
         record.raw_lines = raw::forget(raw, what, how.dry_run).map_err(|source| unwritable(raw, source))?;
         if how.dry_run {
             return self.would_go(what, record);
         }
-        if how.journal {
+        if how.whole {
             let last =
                 self.segments()?.0.iter().filter(|segment| segment.earliest < what.before).map(|s| s.first_seq).max();
             self.remove(&mut turn, |segment| {
@@ -272,13 +276,15 @@ impl Keeper {
                 record.leave(addresses + visitors, || format!("{}: was not erased", file.file_name()));
             }
         }
-        if how.journal && self.hops.journal().is_dir() {
+        if how.whole && self.hops.journal().is_dir() {
             self.prove_journal(what, record)?;
         }
         for follower in &self.followers {
-            let (store, found) = (follower.name(), follower.found(what));
-            let found = found.map_err(|error| PurgeError::Store { store, error })?;
-            record.leave(found, || format!("{store}: was not erased"));
+            let store = follower.name();
+            let found = follower.found(what, how.whole).map_err(|error| PurgeError::Store { store, error })?;
+            for held in found {
+                record.leave(held.rows, || format!("{}: {} was not erased", held.store, held.table));
+            }
         }
         let lines = raw::forget(raw, what, true).map_err(|source| unwritable(raw, source))?;
         record.leave(lines, || format!("{}: lines of the raw log were not removed", raw.display()));

@@ -33,7 +33,7 @@ use crate::journal::{ChunkLimits, Journal, JournalConfig};
 
 const LATER: Timestamp = Timestamp::from_millis(32_503_680_000_000);
 const EVERYTHING: What = What { before: Timestamp::MAX, creator: None, code: None };
-const THOROUGH: How = How { dry_run: false, thorough: true, journal: true };
+const THOROUGH: How = How { dry_run: false, thorough: true, whole: true };
 
 fn key() -> ClickKey {
     ClickKey::new(&[7; 16])
@@ -191,12 +191,14 @@ impl Follower for Slow {
         }
     }
 
-    fn forget(&self, _: &What, _: bool) -> Result<Vec<Forgotten>, String> {
-        Ok(Vec::new())
+    fn forget(&self, _: &What, _: bool) -> Result<(), String> {
+        self.passed.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
-    fn found(&self, _: &What) -> Result<u64, String> {
-        Ok(0)
+    fn found(&self, _: &What, _: bool) -> Result<Vec<Forgotten>, String> {
+        let (store, table) = (self.name().to_owned(), "clicks".to_owned());
+        Ok(vec![Forgotten { store, table, rows: self.passed.load(Ordering::Relaxed) }])
     }
 }
 
@@ -415,7 +417,7 @@ fn a_purge_of_one_creator_leaves_the_others_alone() {
     let keeper = keeper(&hops, Vec::new());
     keeper.turn(Timestamp::default()).unwrap();
     let of = |creator: &str| What { before: Timestamp::MAX, creator: Some(creator.to_owned()), code: None };
-    let how = How { dry_run: false, thorough: true, journal: false };
+    let how = How { dry_run: false, thorough: true, whole: false };
     let record = keeper.purge(&of("somebody else"), how, &raw, LATER).unwrap();
     assert!(record.files.is_empty() && personal(&hops) == 100);
     let record = keeper.purge(&of(sample(0).creator), how, &raw, LATER).unwrap();

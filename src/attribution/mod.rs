@@ -7,9 +7,13 @@
 //! - [`touches`]: clicks by what an order can name: themselves, a creator, a link;
 //! - [`events`]: what happens around clicks, only ever added;
 //! - [`orders`]: reports of order lines, only ever added;
+//! - [`ledger`]: whom each line is credited to, and double entry from it;
+//! - [`announce`]: telling others of matched lines;
 //! - [`stats`]: figures and touches, kept up from hops.
 
+pub mod announce;
 pub mod events;
+pub mod ledger;
 pub mod orders;
 pub mod stats;
 pub mod touches;

@@ -5,7 +5,6 @@
 //! record, never takes the journal's lock, never touches the click path: it runs beside a live gateway.
 //!
 //! - [`redecide`]: a hop's landings as facts, decided again;
-//! - [`versions`]: kept policy versions, compiled once each;
 //! - [`sweep`]: many threads over the log, results in log order;
 //! - [`shift`]: the same click, so much later.
 
@@ -14,7 +13,6 @@ pub mod redecide;
 pub mod shift;
 pub mod sweep;
 pub mod verify;
-pub mod versions;
 
 use crate::domain::time::Timestamp;
 

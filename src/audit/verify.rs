@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::Period;
 use super::redecide::{Difference, is_ended, prove};
 use super::sweep::{Progress, Spread, sweep};
-use super::versions::{NoVersion, Versions};
 use crate::archive::Recorded;
 use crate::archive::spans::{Plan, Span};
 use crate::domain::click_id::ClickKey;
@@ -18,6 +17,7 @@ use crate::domain::policy::Reason;
 use crate::domain::time::Timestamp;
 use crate::journal::read::ReadError;
 use crate::journal::spans::Found;
+use crate::policies::versions::{NoVersion, Versions};
 
 /// Damaged spots that are listed; the rest is counted.
 const MOST_DAMAGE: usize = 100;

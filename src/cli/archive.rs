@@ -1,17 +1,23 @@
 //! `hopgate archive` and `hopgate purge`: Parquet files of hops, and erasing what is personal in them. Work on a data folder,
 //! beside a running gateway or without one.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::args::{Archive, Place, Purge};
 use super::data::with_hops;
 use super::progress::grouped;
-use super::{CliError, settings_of, stats};
-use crate::app::archive::{age, keeper};
+use super::{CliError, settings_of};
+use crate::app::DataDir;
+use crate::app::archive::{Figures, age, keeper};
 use crate::archive::files;
+use crate::archive::keeper::Follower;
 use crate::archive::purge::{How, Record, What, end_segment, note};
 use crate::archive::rows::Rows;
+use crate::attribution::stats::Stats;
 use crate::clock::Clock;
+use crate::config::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::journal::{JournalConfig, sealed};
 
@@ -26,7 +32,7 @@ pub fn run(asked: Archive) -> Result<(), CliError> {
 fn turn(place: &Place, json: bool) -> Result<(), CliError> {
     let settings = settings_of(place)?;
     let data = with_hops(&settings)?;
-    let keeper = keeper(&settings, &data, data.click_key()?, stats::figures(&settings)?);
+    let keeper = keeper(&settings, &data, data.click_key()?, followers(&settings, &data)?);
     let done = keeper.turn(Clock::System.now()).map_err(CliError::failed)?;
     if done.busy {
         let problem = format!("{}: another process is at work on it", data.hops().archive().display());
@@ -114,8 +120,8 @@ pub fn purge(asked: Purge) -> Result<(), CliError> {
         let config = JournalConfig::new(hops.journal(), node(hops.journal(), &settings.node)?);
         end_segment(config, before).map_err(CliError::Failed)?;
     }
-    let keeper = keeper(&settings, &data, data.click_key()?, stats::figures(&settings)?);
-    let how = How { dry_run: asked.dry_run, thorough: true, journal: true };
+    let keeper = keeper(&settings, &data, data.click_key()?, followers(&settings, &data)?);
+    let how = How { dry_run: asked.dry_run, thorough: true, whole: true };
     let record = keeper.purge(&what, how, &data.raw(), now).map_err(CliError::failed)?;
     if !record.dry_run {
         note(&data.purges(), &record).map_err(CliError::failed)?;
@@ -129,6 +135,15 @@ pub fn purge(asked: Purge) -> Result<(), CliError> {
         0 => Ok(()),
         left => Err(CliError::Failed(format!("{left} address(es) and visitor(s) are still there: see `left`"))),
     }
+}
+
+/// Who keeps what follows from hops, read on to the end of the log before it is asked.
+fn followers(settings: &Settings, data: &DataDir) -> Result<Vec<Arc<dyn Follower>>, CliError> {
+    let stats = Stats::open(&data.stats(), &settings.attribution.validity).map_err(CliError::failed)?;
+    if data.journal().is_dir() {
+        stats.catch_up(&settings.data_dir, None, |_| {}).map_err(CliError::failed)?;
+    }
+    Ok(vec![Arc::new(Figures::new(stats))])
 }
 
 /// The node that wrote the journal; settings may name another.
@@ -161,7 +176,9 @@ fn show(record: &Record, before: Timestamp) {
         }
     }
     record.segments_removed.iter().for_each(|segment| say!("journal: {done} {segment}"));
-    record.stores.iter().for_each(|store| say!("{}: {verb} {} rows of {}", store.store, store.rows, store.table));
+    for store in record.stores.iter().filter(|store| store.rows > 0) {
+        say!("{}: {verb} {} rows of {}", store.store, grouped(store.rows), store.table);
+    }
     if record.raw_lines > 0 {
         say!("raw log: {done} {} lines", grouped(record.raw_lines));
     }

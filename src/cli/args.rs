@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{orders_args, policy_args};
+use super::{ledger_args, orders_args, policy_args};
 use crate::audit::backtest::USUAL_SAMPLES;
 use crate::audit::shift::Shift;
 use crate::domain::span::Span;
 use crate::domain::time::Timestamp;
+use crate::report::show::Form;
 
 /// The redirect and deep-link gateway for social commerce.
 #[derive(Parser, Debug)]
@@ -52,17 +53,23 @@ pub enum Command {
     /// Recorded hops.
     #[command(subcommand)]
     Hops(Hops),
+    /// Order reports of the networks, and whose positions are.
+    #[command(subcommand)]
+    Orders(orders_args::Orders),
+    /// Figures that are kept up from recorded hops.
+    #[command(subcommand)]
+    Stats(Stats),
+    /// Front and back events: what happens around clicks.
+    #[command(subcommand)]
+    Events(Events),
+    /// Whom orders are credited to, and what everyone is owed.
+    #[command(subcommand)]
+    Ledger(ledger_args::Ledger),
     /// Parquet files of hops.
     #[command(subcommand)]
     Archive(Archive),
     /// Erase what is personal in hops, and prove it: visitors' networks and hashes, and the raw log.
     Purge(Purge),
-    /// Figures that are kept up from recorded hops.
-    #[command(subcommand)]
-    Stats(Stats),
-    /// Order reports of the networks, and whose positions are.
-    #[command(subcommand)]
-    Orders(orders_args::Orders),
     /// Reports.
     #[command(subcommand)]
     Report(Report),
@@ -644,6 +651,156 @@ pub struct Purge {
 pub enum Report {
     /// Which links, of which creators, stop working when, and why.
     Expiring(ReportExpiring),
+    /// Clicks by link, creator, placement, marketplace, outcome and time.
+    Links(Box<ReportSheet>),
+    /// From the note to the order, with rates; what came through samples as estimates.
+    Funnel(Box<ReportSheet>),
+    /// What orders brought to whom.
+    Settlement(Box<ReportSheet>),
+}
+
+/// `hopgate report links`, `funnel` and `settlement`.
+#[derive(Args, Debug)]
+pub struct ReportSheet {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// From this time on [default: 30 days before --to].
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time [default: the end of today, Beijing time].
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Of this creator only.
+    #[arg(long)]
+    pub creator: Option<String>,
+    /// Of this link only.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// On this platform only.
+    #[arg(long)]
+    pub platform: Option<String>,
+    /// To this marketplace only.
+    #[arg(long)]
+    pub marketplace: Option<String>,
+    /// To this shop only: shop:ID or seller:ID.
+    #[arg(long)]
+    pub shop: Option<String>,
+    /// Under this agreement only.
+    #[arg(long)]
+    pub agreement: Option<String>,
+    /// Of this note only.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// Of this order only.
+    #[arg(long)]
+    pub order: Option<String>,
+    /// What rows are grouped by, with commas between: a wrong one tells which there are.
+    #[arg(long, value_name = "NAMES")]
+    pub by: Option<String>,
+    /// At most so many rows; totals are of all.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<String>,
+    /// Other rules than the usual ones, to settle a dispute.
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t = SheetFormat::Text)]
+    pub format: SheetFormat,
+    /// Into this new file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Forms of a report of attribution.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SheetFormat {
+    /// For people.
+    Text,
+    /// Comma-separated values with a head line; money in fen.
+    Csv,
+    /// One JSON object; money in fen.
+    Json,
+    /// A page with charts.
+    Html,
+}
+
+impl SheetFormat {
+    /// The form.
+    pub const fn form(self) -> Form {
+        match self {
+            SheetFormat::Text => Form::Text,
+            SheetFormat::Csv => Form::Csv,
+            SheetFormat::Json => Form::Json,
+            SheetFormat::Html => Form::Html,
+        }
+    }
+}
+
+/// `hopgate events`.
+#[derive(Subcommand, Debug)]
+pub enum Events {
+    /// Keep the events of a file. Telling one twice changes nothing; a bad row is kept apart and holds up no other.
+    Import(EventsImport),
+    /// What is kept, or what waits to be mended.
+    List(EventsList),
+}
+
+/// `hopgate events import`.
+#[derive(Args, Debug)]
+pub struct EventsImport {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// NDJSON or CSV with the fields of POST /v1/events.
+    pub file: PathBuf,
+    /// What it is [default: by the end of its name, NDJSON but for .csv].
+    #[arg(long, value_enum)]
+    pub format: Option<EventFormat>,
+    /// Who tells rows that do not say so: of one source and id there is one event.
+    #[arg(long, default_value = "file")]
+    pub source: String,
+    /// Read everything and keep nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object of counts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Forms of an event file.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFormat {
+    /// One object a line.
+    Ndjson,
+    /// Comma-separated values with a head line.
+    Csv,
+}
+
+/// `hopgate events list`.
+#[derive(Args, Debug)]
+pub struct EventsList {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub place: Place,
+    /// From this time on.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Rows that cannot be used instead.
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub quarantined: bool,
+    /// Those that were mended since, too.
+    #[arg(long, requires = "quarantined")]
+    pub all: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    /// One JSON array.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hopgate report expiring`.

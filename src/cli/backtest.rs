@@ -15,7 +15,6 @@ use crate::audit::backtest::matrix::{Matrix, Row};
 use crate::audit::backtest::sample::Sample;
 use crate::audit::backtest::{MOST_SAMPLES, Question, Report, backtest};
 use crate::audit::sweep::{Progress, Spread};
-use crate::audit::versions::{Kept, read};
 use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::control::backtests::note;
@@ -23,6 +22,7 @@ use crate::domain::hop::Outcome;
 use crate::domain::policy::Reason;
 use crate::policies::folder;
 use crate::policies::sqlite::{KeptTexts, SqlitePolicyStore};
+use crate::policies::versions::{Kept, read};
 
 #[derive(Serialize)]
 struct Told<'a> {

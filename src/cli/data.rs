@@ -259,7 +259,7 @@ fn import_links(asked: &LinkImport) -> Result<(), CliError> {
 }
 
 /// Shows how far a long work is, on a terminal.
-fn progress(what: &str, count: usize) {
+pub(super) fn progress(what: &str, count: usize) {
     if count.is_multiple_of(BATCH) && std::io::stderr().is_terminal() {
         eprint!("\r{what} {count}");
     }

@@ -14,10 +14,15 @@ mod backtest;
 mod calendar;
 mod data;
 mod demo;
+mod events;
 mod explain;
 mod http;
 mod kills;
 mod landing;
+mod ledger;
+mod ledger_args;
+mod order_positions;
+mod order_quarantine;
 mod orders;
 mod orders_args;
 mod policy;
@@ -25,6 +30,7 @@ mod policy_args;
 mod progress;
 mod report;
 mod serve;
+mod sheets;
 mod short_links;
 mod sign;
 mod stats;
@@ -141,10 +147,12 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Policy(Policy::Unkill(asked)) => kills::unkill(asked),
         Command::Policy(Policy::Kills(asked)) => kills::kills(&asked),
         Command::Hops(hops) => data::hops(hops),
+        Command::Orders(asked) => orders::run(asked),
+        Command::Ledger(asked) => ledger::run(asked),
+        Command::Stats(asked) => stats::run(&asked),
+        Command::Events(asked) => events::run(asked),
         Command::Archive(asked) => archive::run(asked),
         Command::Purge(asked) => archive::purge(asked),
-        Command::Stats(asked) => stats::run(&asked),
-        Command::Orders(asked) => orders::run(asked),
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),

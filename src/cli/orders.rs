@@ -10,27 +10,23 @@ use tokio::runtime::Runtime;
 
 use super::args::Place;
 use super::data::runtime;
-use super::orders_args::{Batches, Import, List, Orders, Position, Quarantine, Show};
+use super::orders_args::{Batches, Import, List, Orders, Show};
 use super::progress::grouped;
-use super::{CliError, settings_of};
+use super::{CliError, order_positions, order_quarantine, settings_of};
 use crate::app::DataDir;
 use crate::attribution::StoreError;
 use crate::attribution::orders::OrderStore as _;
 use crate::attribution::orders::derived::follow;
-use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::import::file::{FileFault, Hashing, Item, rows};
 use crate::attribution::orders::import::{Source, Taken, Taker, is_account};
-use crate::attribution::orders::intake::{LineQuery, OrderIntake as _, QuarantineQuery, release_all};
+use crate::attribution::orders::intake::{LineQuery, OrderIntake as _};
 use crate::attribution::orders::sqlite::SqliteOrderStore;
-use crate::attribution::touches::Subject;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::clock::Clock;
 use crate::control::orders as view;
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::{LineKey, OrderState};
 
-/// Faults of a file of positions that are shown; the rest is counted.
-const SHOWN_FAULTS: usize = 100;
 /// Rows between two drawings of the progress.
 const DRAWN: u64 = 1_000;
 
@@ -41,13 +37,13 @@ pub fn run(asked: Orders) -> Result<(), CliError> {
         Orders::List(asked) => list(asked),
         Orders::Show(asked) => show(&asked),
         Orders::Batches(asked) => batches(&asked),
-        Orders::Position(asked) => position(asked),
-        Orders::Quarantine(asked) => quarantine(asked),
+        Orders::Position(asked) => order_positions::run(asked),
+        Orders::Quarantine(asked) => order_quarantine::run(asked),
     }
 }
 
 /// The store of a place, and a runtime to ask it with. Positions told by links are looked up first, unless nothing may change.
-fn open(place: &Place, looked: bool) -> Result<(Runtime, SqliteOrderStore), CliError> {
+pub(super) fn open(place: &Place, looked: bool) -> Result<(Runtime, SqliteOrderStore), CliError> {
     let settings = settings_of(place)?;
     let data = DataDir::new(&settings.data_dir);
     data.create()?;
@@ -61,13 +57,23 @@ fn open(place: &Place, looked: bool) -> Result<(Runtime, SqliteOrderStore), CliE
     Ok((runtime, store))
 }
 
-fn network(name: &str) -> Result<Network, CliError> {
+/// The same for a look, which makes no database where there is none.
+pub(super) fn look(place: &Place) -> Result<(Runtime, SqliteOrderStore), CliError> {
+    let path = DataDir::new(&settings_of(place)?.data_dir).orders();
+    if path.exists() {
+        return open(place, false);
+    }
+    let problem = format!("{}: no order reports yet; name the data folder with --data-dir", path.display());
+    Err(CliError::Failed(problem))
+}
+
+pub(super) fn network(name: &str) -> Result<Network, CliError> {
     Network::parse(name).ok_or_else(|| {
         CliError::Usage(format!("--network: `{name}` is not known: use one of {}", Network::names().join(", ")))
     })
 }
 
-fn network_or_any(name: Option<&str>) -> Result<Option<Network>, CliError> {
+pub(super) fn network_or_any(name: Option<&str>) -> Result<Option<Network>, CliError> {
     name.map(network).transpose()
 }
 
@@ -202,7 +208,7 @@ fn list(asked: List) -> Result<(), CliError> {
         to: asked.to,
         before: None,
     };
-    let (runtime, store) = open(&asked.place, false)?;
+    let (runtime, store) = look(&asked.place)?;
     let found = runtime.block_on(store.lines(&query, asked.limit)).map_err(CliError::failed)?;
     if asked.json {
         say!("{}", Value::Array(found.iter().map(|(_, line)| view::line(line)).collect()));
@@ -245,7 +251,7 @@ fn show(asked: &Show) -> Result<(), CliError> {
         Some(network) => vec![network],
         None => Network::ALL.to_vec(),
     };
-    let (runtime, store) = open(&asked.place, false)?;
+    let (runtime, store) = look(&asked.place)?;
     let mut found = Vec::new();
     for network in networks {
         let key = LineKey { network, account: asked.account.as_str().into(), line: asked.line.as_str().into() };
@@ -278,7 +284,7 @@ fn show(asked: &Show) -> Result<(), CliError> {
 }
 
 fn batches(asked: &Batches) -> Result<(), CliError> {
-    let (runtime, store) = open(&asked.place, false)?;
+    let (runtime, store) = look(&asked.place)?;
     let found = runtime.block_on(store.batches(asked.limit)).map_err(CliError::failed)?;
     if asked.json {
         say!("{}", serde_json::to_string(&found).map_err(CliError::failed)?);
@@ -308,177 +314,6 @@ fn batches(asked: &Batches) -> Result<(), CliError> {
             batch.begun_at.to_string(),
             batch.source
         );
-    }
-    Ok(())
-}
-
-fn position(asked: Position) -> Result<(), CliError> {
-    match asked {
-        Position::Add { place, network, kind, creator, code, position } => {
-            let told =
-                json!({ "network": network, "position": position, "kind": kind, "creator": creator, "code": code });
-            let one = view::read_position(&told).map_err(|faults| CliError::Usage(super::data::told(&faults)))?;
-            register(&place, vec![one])
-        }
-        Position::Import { place, file } => import_positions(&place, &file),
-        Position::Remove { place, network: named, position } => {
-            let network = network(&named)?;
-            let (runtime, store) = open(&place, false)?;
-            match runtime.block_on(store.unregister(network, &position)).map_err(CliError::failed)? {
-                0 => Err(CliError::Failed(format!(
-                    "`{position}` of {network} is not registered: see `hopgate orders position list`; what a link tells \
-                     ends with its creator or address"
-                ))),
-                gone => {
-                    say!("removed {gone}");
-                    Ok(())
-                }
-            }
-        }
-        Position::List { place, network, limit, json } => {
-            let network = network_or_any(network.as_deref())?;
-            let (runtime, store) = open(&place, true)?;
-            let found = runtime.block_on(store.positions(network, limit)).map_err(CliError::failed)?;
-            if json {
-                say!("{}", Value::Array(found.iter().map(view::position).collect()));
-                return Ok(());
-            }
-            say!("{:<10} {:<32} {:<9} {:<28} from", "network", "position", "kind", "whose");
-            for one in found {
-                let whose = match &one.subject {
-                    Subject::Creator(creator) => format!("creator {creator}"),
-                    Subject::Link(code) => format!("link {code}"),
-                };
-                let from = one.link.map_or("registered".to_owned(), |code| format!("link {code}"));
-                say!("{:<10} {:<32} {:<9} {whose:<28} {from}", one.network.as_str(), one.position, one.kind.as_str());
-            }
-            Ok(())
-        }
-    }
-}
-
-fn register(place: &Place, positions: Vec<crate::attribution::orders::intake::Position>) -> Result<(), CliError> {
-    let (runtime, store) = open(place, true)?;
-    let new = runtime.block_on(store.register(positions)).map_err(CliError::failed)?;
-    let released = runtime.block_on(release_all(&store, Clock::System.now())).map_err(CliError::failed)?;
-    say!("registered {new}");
-    if released > 0 {
-        say!("隔离区中等待的行已重新读取 / rows that waited were read again: {}", grouped(released));
-    }
-    Ok(())
-}
-
-fn import_positions(place: &Place, path: &Path) -> Result<(), CliError> {
-    let failed = |error: &dyn std::fmt::Display| CliError::Failed(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let mut found: Vec<(usize, Result<Value, String>)> = Vec::new();
-    if text.starts_with('{') {
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            found.push((number + 1, serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))));
-        }
-    } else {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        for (number, record) in reader.deserialize::<std::collections::BTreeMap<String, String>>().enumerate() {
-            found.push((number + 2, record.map(|record| json!(record)).map_err(|error| error.to_string())));
-        }
-    }
-    let (mut positions, mut faults) = (Vec::new(), Vec::new());
-    for (number, value) in found {
-        match value.map(|value| view::read_position(&value)) {
-            Ok(Ok(position)) => positions.push(position),
-            Ok(Err(more)) => faults.extend(more.iter().map(|fault| format!("line {number}: {fault}"))),
-            Err(problem) => faults.push(format!("line {number}: {problem}")),
-        }
-    }
-    if !faults.is_empty() {
-        let shown: Vec<&str> = faults.iter().take(SHOWN_FAULTS).map(String::as_str).collect();
-        let problem = format!("{}\n{} faults; nothing was registered", shown.join("\n"), faults.len());
-        return Err(CliError::Failed(problem));
-    }
-    register(place, positions)
-}
-
-fn quarantine(asked: Quarantine) -> Result<(), CliError> {
-    match asked {
-        Quarantine::List { place, network, reason, all, limit, json } => {
-            let reason = match reason.as_deref() {
-                Some(name) => Some(Reason::parse(name).ok_or_else(|| {
-                    let known = Reason::names().join(", ");
-                    CliError::Usage(format!("--reason: `{name}` is not known: use one of {known}"))
-                })?),
-                None => None,
-            };
-            let network = network_or_any(network.as_deref())?;
-            let query = QuarantineQuery { network, reason, mended: all, before: None };
-            let (runtime, store) = open(&place, false)?;
-            let found = runtime.block_on(store.quarantined(&query, limit)).map_err(CliError::failed)?;
-            if json {
-                say!("{}", Value::Array(found.iter().map(view::quarantined).collect()));
-                return Ok(());
-            }
-            let counts = runtime.block_on(store.counts()).map_err(CliError::failed)?;
-            for (reason, count) in &counts.quarantined {
-                say!("{reason:<20} {:>8}", grouped(*count));
-            }
-            if counts.quarantined.is_empty() {
-                say!("没有被隔离的行 / nothing is set aside");
-            }
-            for row in &found {
-                let mended = row.mended_at.map(|at| format!("  已修复 / mended {at}")).unwrap_or_default();
-                let line = if row.line.is_empty() { "-" } else { &row.line };
-                say!("\n#{} {} {line}  batch {} row {}{mended}", row.id, row.network, row.batch, row.row);
-                row.faults.iter().for_each(|fault| say!("  {fault}"));
-            }
-            Ok(())
-        }
-        Quarantine::Show { place, json, id } => {
-            let (runtime, store) = open(&place, false)?;
-            let row = runtime.block_on(store.quarantined_row(id)).map_err(CliError::failed)?;
-            let row = row.ok_or_else(|| {
-                CliError::Failed(format!("no row has the number {id}: see `hopgate orders quarantine list --all`"))
-            })?;
-            let told = view::quarantined(&row);
-            if json {
-                say!("{told}");
-                return Ok(());
-            }
-            say!("#{} {} {} batch {} row {}  seen {}", row.id, row.network, row.account, row.batch, row.row, row.seen);
-            row.faults.iter().for_each(|fault| say!("  {fault}"));
-            if let Some(at) = row.mended_at {
-                say!("  已修复 / mended {at}");
-            }
-            say!("{}", serde_json::to_string_pretty(&told["raw"]).map_err(CliError::failed)?);
-            Ok(())
-        }
-        Quarantine::Retry { place, json, ids } => retry(&place, json, ids),
-    }
-}
-
-fn retry(place: &Place, as_json: bool, mut ids: Vec<i64>) -> Result<(), CliError> {
-    let (runtime, store) = open(place, true)?;
-    let all = ids.is_empty();
-    let mut query = QuarantineQuery::default();
-    let (mut asked, mut good) = (0, 0);
-    loop {
-        if all {
-            let found = runtime.block_on(store.quarantined(&query, 1_000)).map_err(CliError::failed)?;
-            query.before = found.last().map(|row| row.id);
-            ids = found.iter().map(|row| row.id).collect();
-        }
-        asked += ids.len();
-        if ids.is_empty() {
-            break;
-        }
-        good +=
-            runtime.block_on(store.retry(std::mem::take(&mut ids), Clock::System.now())).map_err(CliError::failed)?;
-        if !all {
-            break;
-        }
-    }
-    match as_json {
-        true => say!("{}", json!({ "read": asked, "mended": good })),
-        false => say!("重新读取 / read again {asked}  已修复 / mended {good}"),
     }
     Ok(())
 }

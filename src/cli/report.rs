@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::domain::hop::Outcome;
 use crate::domain::policy::ending::Cause;
 use crate::domain::time::Timestamp;
+use crate::report::asked::Kind;
 use crate::report::expiring::{self, Detail, Report, Row, Walk};
 
 /// How often a terminal is told how far the work is, in links.
@@ -24,6 +25,9 @@ const TOLD_EVERY: u64 = 20_000;
 pub fn run(asked: Asked) -> Result<(), CliError> {
     match asked {
         Asked::Expiring(asked) => expiring(&asked),
+        Asked::Links(asked) => super::sheets::run(Kind::Links, *asked),
+        Asked::Funnel(asked) => super::sheets::run(Kind::Funnel, *asked),
+        Asked::Settlement(asked) => super::sheets::run(Kind::Settlement, *asked),
     }
 }
 

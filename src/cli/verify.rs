@@ -9,9 +9,9 @@ use super::{CliError, settings_of};
 use crate::audit::Period;
 use crate::audit::sweep::{Progress, Spread};
 use crate::audit::verify::{Verified, verify};
-use crate::audit::versions::Versions;
 use crate::domain::time::Timestamp;
 use crate::policies::sqlite::KeptTexts;
+use crate::policies::versions::Versions;
 
 #[derive(Serialize)]
 struct Told<'a> {

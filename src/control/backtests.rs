@@ -11,12 +11,12 @@ use crate::audit::Period;
 use crate::audit::backtest::{Question, Report, backtest};
 use crate::audit::shift::Shift;
 use crate::audit::sweep::{Progress, Spread};
-use crate::audit::versions::Kept;
 use crate::clock::Clock;
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::closed_list;
 use crate::policies::store::{PolicyStore, StoreError};
+use crate::policies::versions::Kept;
 
 /// Backtests that have ended and are kept.
 const KEPT: usize = 16;

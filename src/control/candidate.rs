@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::fields::FieldFault;
 use super::problem::ApiError;
-use crate::audit::versions::{Kept, read};
 use crate::config::tree::Faults;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::canonical;
 use crate::policies::store::PolicyStore;
+use crate::policies::versions::{Kept, read};
 use crate::policies::yaml::Written;
 
 /// The fields of a body that name the candidate.

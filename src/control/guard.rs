@@ -4,17 +4,22 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::api::Api;
+use super::console::{SESSION, cookie};
 use super::decision::Case;
 use super::keys::{KeyError, KeyHash, KeyStore, KeyText, Role};
 use super::problem::ApiError;
+use crate::attribution::events::read::Reader;
 use crate::catalog::store::LinkQuery;
+use crate::domain::click_id::ClickKey;
 use crate::domain::link::Link;
+use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{PlatformId, Vocabulary};
+use crate::report::asked::Question;
 
 /// Whoever a valid key speaks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,7 +38,10 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = caller(&api, request.headers()).await?;
+    let caller = match of_session(&api, &request) {
+        Some(key) => Caller::of_key(&*api.state.keys, key).await?,
+        None => caller(&api, request.headers()).await?,
+    };
     if !roles.contains(&caller.role) {
         let allowed = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
         return Err(ApiError::Forbidden(format!("a {} key may not do this: use a key of {allowed}", caller.role)));
@@ -41,6 +49,18 @@ pub(super) async fn guard(
     api.state.sightings.note(&caller, &request);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Whoever is logged in at the page of creators may look at reports with it: reading only, where the page leads to. Its
+/// cookie is sent from pages of this site alone.
+fn of_session(api: &Api, request: &Request) -> Option<KeyHash> {
+    let (headers, path) = (request.headers(), request.uri().path());
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD)
+        && (path.starts_with("/v1/reports/") || path.starts_with("/v1/hops/"));
+    if !looks || headers.contains_key(header::AUTHORIZATION) {
+        return None;
+    }
+    Some(api.sessions.find(cookie(headers, SESSION)?, api.state.clock.now())?.key)
 }
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, ApiError> {
@@ -125,6 +145,40 @@ impl Caller {
             Some(own) if own.is_none() || case.placement.platform != own => Err(self.other_platform()),
             _ => Ok(()),
         }
+    }
+
+    /// Narrows a report to what this caller may see; asking for someone else's is refused.
+    pub(super) fn narrow_report(&self, question: &mut Question) -> Result<(), ApiError> {
+        for (role, place) in [
+            (Role::Creator, &mut question.creator),
+            (Role::Platform, &mut question.platform),
+            (Role::Merchant, &mut question.shop),
+        ] {
+            let Some(own) = self.bound_to(role) else { continue };
+            if place.as_deref().is_some_and(|asked| asked != own) {
+                let problem = format!("this key speaks for the {role} `{own}` only: leave the parameter out");
+                return Err(ApiError::Forbidden(problem));
+            }
+            *place = Some(own.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Reads the events this caller may tell: a platform those of its own, a merchant those of its shop.
+    pub(super) fn reads_events<T>(
+        &self,
+        words: &Vocabulary,
+        key: &ClickKey,
+        now: Timestamp,
+        work: impl FnOnce(Reader<'_>) -> T,
+    ) -> T {
+        let (platform, shop) = (self.bound_to(Role::Platform), self.bound_to(Role::Merchant));
+        let source = match &self.scope {
+            Some(scope) => format!("{}:{scope}", self.role),
+            None => self.role.to_string(),
+        };
+        let may_name_source = self.role == Role::Ops;
+        work(Reader { words, key, now, source: &source, may_name_source, platform, shop })
     }
 
     /// The platform whose part of a policy this caller may see; none: all of it.

@@ -50,6 +50,8 @@ use std::sync::Arc;
 pub use ops::{OpsState, ops_router};
 
 use crate::archive::Recorded;
+use crate::attribution::events::{EventStore, Tally as EventTally};
+use crate::attribution::ledger::settle::Settler;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::stats::Stats;
 use crate::catalog::Catalog;
@@ -63,6 +65,7 @@ use crate::notify::outbox::Outbox;
 use crate::policies::Policies;
 use crate::policies::publish::Publisher;
 use crate::policies::store::PolicyStore;
+use crate::report::asked::Reporter;
 use crate::resolve::Resolver;
 use keys::KeyStore;
 use sightings::Sightings;
@@ -88,12 +91,20 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// Order reports.
+    pub orders: Arc<dyn OrderIntake>,
+    /// The ledger, and what it is made of.
+    pub settler: Settler,
     /// Figures and touches.
     pub stats: Stats,
     /// Where sightings of creators go.
     pub sightings: Sightings,
-    /// Order reports.
-    pub orders: Arc<dyn OrderIntake>,
+    /// Front and back events.
+    pub events: Arc<dyn EventStore>,
+    /// What became of those that were told.
+    pub event_tally: Arc<EventTally>,
+    /// Makes reports.
+    pub reporter: Arc<dyn Reporter>,
     /// Asks short links what they lead to, where that is wanted.
     pub resolver: Option<Resolver>,
     /// Time.
@@ -112,5 +123,6 @@ pub struct ControlState {
 
 /// Everything the control listener serves: the API and the page of creators.
 pub fn router(state: ControlState) -> axum::Router {
-    api::router(state.clone()).merge(console::router(state))
+    let sessions = Arc::new(console::Sessions::default());
+    api::router(state.clone(), Arc::clone(&sessions)).merge(console::router(state, sessions))
 }

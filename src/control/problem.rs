@@ -12,12 +12,14 @@ use super::fields::FieldFault;
 use super::keys::KeyError;
 use super::policy::pointer;
 use crate::attribution::StoreError as AttributionError;
+use crate::attribution::ledger::close::NotClosed;
 use crate::catalog::store::StoreError;
 use crate::domain::code::Code;
 use crate::journal::read::ReadError;
 use crate::notify::outbox::OutboxError;
 use crate::policies::publish::PublishError;
 use crate::policies::store::StoreError as PolicyStoreError;
+use crate::report::asked::ReportError;
 
 /// The most bytes of a request's body.
 pub const MOST_BODY: usize = 4 << 20;
@@ -94,6 +96,10 @@ pub enum ApiError {
     UnknownOrder,
     /// Nothing is registered of this position.
     UnknownPosition,
+    /// A report.
+    Report(ReportError),
+    /// A period of the ledger that is not closed.
+    NotClosed(NotClosed),
     /// The journal.
     Journal(ReadError),
     /// A fault of this program.
@@ -121,6 +127,24 @@ impl From<OutboxError> for ApiError {
 impl From<AttributionError> for ApiError {
     fn from(error: AttributionError) -> Self {
         ApiError::Attribution(error)
+    }
+}
+
+impl From<NotClosed> for ApiError {
+    fn from(error: NotClosed) -> Self {
+        match error {
+            NotClosed::Store(error) => ApiError::Attribution(error),
+            other => ApiError::NotClosed(other),
+        }
+    }
+}
+
+impl From<ReportError> for ApiError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => ApiError::Attribution(error),
+            other => ApiError::Report(other),
+        }
     }
 }
 
@@ -291,11 +315,6 @@ impl ApiError {
                 "链接数据异常 / Link not readable",
                 format!("the stored link `{code}` cannot be used: ask ops, the log says why"),
             ),
-            ApiError::Links(_)
-            | ApiError::Keys(_)
-            | ApiError::Outbox(_)
-            | ApiError::Policies(_)
-            | ApiError::Attribution(_) => store_unavailable(),
             ApiError::UnknownOrder => plain(
                 "unknown_order",
                 S::NOT_FOUND,
@@ -308,6 +327,32 @@ impl ApiError {
                 "没有登记该推广位 / Position not registered",
                 "nothing is registered of this position; what a link tells ends with its creator or address",
             ),
+            ApiError::Attribution(AttributionError::Unreadable(_)) => plain(
+                "unreadable_attribution",
+                S::INTERNAL_SERVER_ERROR,
+                "归因数据异常 / Attribution not readable",
+                "what is stored cannot be read by this version: ask ops, the log says why",
+            ),
+            ApiError::NotClosed(error @ NotClosed::Restless) => {
+                Words("restless", S::SERVICE_UNAVAILABLE, "订单仍在入账 / Orders keep coming in", error.to_string())
+            }
+            ApiError::NotClosed(error) => {
+                Words("not_closed", S::CONFLICT, "账期未关闭 / Period not closed", error.to_string())
+            }
+            ApiError::Report(ReportError::Rules(what)) => {
+                Words("bad_rules", S::UNPROCESSABLE_ENTITY, "规则有误 / Rules not usable", what.clone())
+            }
+            ApiError::Report(_) => plain(
+                "policies_unreadable",
+                S::INTERNAL_SERVER_ERROR,
+                "政策无法读取 / Policies not readable",
+                "a policy version this report needs cannot be read: ask ops, the log says which",
+            ),
+            ApiError::Links(_)
+            | ApiError::Keys(_)
+            | ApiError::Outbox(_)
+            | ApiError::Attribution(_)
+            | ApiError::Policies(_) => store_unavailable(),
             ApiError::Journal(_) => plain(
                 "journal_unreadable",
                 S::INTERNAL_SERVER_ERROR,
@@ -342,6 +387,7 @@ impl ApiError {
             ) => {
                 tracing::error!(%what, "control API: policies");
             }
+            ApiError::Report(error) => tracing::warn!(%error, "control API: a report"),
             ApiError::Outbox(error) => tracing::error!(%error, "control API: webhooks"),
             ApiError::Journal(error) => tracing::error!(%error, "control API: hop look-up"),
             ApiError::NoRandomness(error) => tracing::error!(%error, "control API"),

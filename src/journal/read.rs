@@ -226,7 +226,12 @@ impl Reader {
 
     /// The number of the last record that was passed, cuts included; 0 before the first.
     pub fn passed(&self) -> u64 {
-        self.expected.saturating_sub(1).max(self.after)
+        self.reached().max(self.after)
+    }
+
+    /// The same, but below the mark it began behind where the records end before that.
+    pub fn reached(&self) -> u64 {
+        self.expected.saturating_sub(1)
     }
 
     /// Some parts of one segment, every record of them. In the last segment the last part may end torn.
@@ -454,7 +459,9 @@ impl Reader {
     fn enter_behind(&mut self, mut scan: Scan) -> Result<(), ReadError> {
         let from = |scan: &Scan| -> io::Result<(u64, Option<(u64, u64)>)> {
             let len = scan.len()?;
-            let (mut end, mut found) = (len, None);
+            // The chunk at the end of the segment being written has no cut yet.
+            let whole = scan.cut_before(len)?.is_some();
+            let (mut end, mut found) = (if whole { len } else { scan.last_cut(len)?.unwrap_or(len) }, None);
             while end > HEADER as u64 {
                 let Some((seq, cut)) = scan.cut_before(end)?.filter(|(_, cut)| cut.offset < end) else { break };
                 if seq <= self.after {

@@ -13,6 +13,9 @@ use super::segment::{self, BadFrame, BadHeader, CUT_FRAME, Cut, Frame, HEAD, HEA
 /// Bytes read at once.
 const WINDOW: usize = 256 * 1024;
 
+/// How far back a cut is looked for.
+const BACK: u64 = 1 << 20;
+
 /// A segment file open for reading.
 pub(super) struct Scan {
     file: File,
@@ -143,6 +146,20 @@ impl Scan {
         }
         let behind = self.valid_behind(0, first_seq)?;
         Ok(behind.map(|place| format!("no whole header, with a valid record behind it at byte {place}")))
+    }
+
+    /// Where the last cut before `end` ends, looked for about as far back as a chunk is long.
+    pub(super) fn last_cut(&self, end: u64) -> io::Result<Option<u64>> {
+        let from = end.saturating_sub(BACK).max(HEADER as u64);
+        let mut window = vec![0; usize::try_from(end.saturating_sub(from)).unwrap_or(0)];
+        let have = read_full(&self.file, &mut window, from)?;
+        for place in (0..(have + 1).saturating_sub(CUT_FRAME)).rev() {
+            let bytes = &window[place..have];
+            if segment::may_be_cut(bytes) && segment::frame(bytes).is_ok_and(|frame| Cut::decode(&frame).is_some()) {
+                return Ok(Some(from + (place + CUT_FRAME) as u64));
+            }
+        }
+        Ok(None)
     }
 
     /// The cut that ends at `end`, if one does, with its number.

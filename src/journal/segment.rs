@@ -133,6 +133,11 @@ impl std::fmt::Display for BadFrame {
     }
 }
 
+/// Whether `bytes` may begin with a cut: rules out nearly every place without a sum.
+pub(super) fn may_be_cut(bytes: &[u8]) -> bool {
+    bytes.len() >= CUT_FRAME && u32_at(bytes, 0) as usize == CUT_FRAME - UNCOVERED && bytes[16] == Kind::Cut as u8
+}
+
 /// Whether `bytes` hold as much as the frame they begin with says it has.
 pub(super) fn is_all_there(bytes: &[u8]) -> bool {
     bytes.len() >= HEAD && bytes.len() >= u32_at(bytes, 0) as usize + UNCOVERED

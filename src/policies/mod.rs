@@ -4,7 +4,8 @@
 //! lets half a change through: a set with any fault changes nothing.
 //!
 //! - [`yaml`], [`folder`]: what people write; [`canonical`]: its one form, whose hash is its version; [`emit`]: back again;
-//! - [`store`], [`sqlite`]: every version, and the pointer; [`diff`]: what differs between two;
+//! - [`store`], [`sqlite`]: every version, and the pointer; [`versions`]: kept ones, compiled once each; [`diff`]: what
+//!   differs between two;
 //! - [`publish`]: from what is written to what is in force, kills included.
 
 pub mod canonical;
@@ -18,6 +19,7 @@ pub mod publish;
 pub mod shipped;
 pub mod sqlite;
 pub mod store;
+pub mod versions;
 pub mod yaml;
 
 use std::sync::Arc;

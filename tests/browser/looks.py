@@ -40,9 +40,11 @@ def complaints(page, origin):
     return found
 
 
-def look(world, name, url, status=200, agent=None, prepare=None, holds=None, script=True, sizes=SIZES):
+def look(world, name, url, status=200, agent=None, prepare=None, holds=None, script=True, sizes=SIZES,
+         languages=LANGUAGES):
     """Looks at one page in every way; reports faults with a picture. `prepare(page)` goes to a page that no address leads to;
-    `holds(page, language)` gives further faults; `sizes` are fewer where only the words differ from a page already seen."""
+    `holds(page, language)` gives further faults; `sizes` are fewer where only the words differ from a page already seen;
+    `languages` where a page is in both at once."""
     told = {}
 
     def fault(what, where, page):
@@ -51,7 +53,7 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
         told[what][0].append(where)
 
     page = world.page(script)
-    for language, accept in LANGUAGES:
+    for language, accept in languages:
         try:
             page.speaks(accept, agent)
             page.size(*sizes[0])
@@ -83,5 +85,5 @@ def look(world, name, url, status=200, agent=None, prepare=None, holds=None, scr
             world.page_is_lost(script)
             page = world.page(script)
     for what, (where, picture) in told.items():
-        where = "everywhere" if len(where) == len(LANGUAGES) * len(sizes) * 2 else ", ".join(where)
+        where = "everywhere" if len(where) == len(languages) * len(sizes) * 2 else ", ".join(where)
         world.fault(name, f"{what} [{where}]", picture)

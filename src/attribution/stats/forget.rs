@@ -110,6 +110,23 @@ impl Stats {
         erased
     }
 
+    /// What [`Stats::forget_before`] would erase.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn held_before(&self, before: Timestamp) -> Result<Forgotten, StoreError> {
+        let reader = self.reader();
+        let count = |sql: &str, bound: i64| -> Result<u64, StoreError> {
+            let found: i64 = reader.query_row(sql, [bound], |row| row.get(0)).map_err(unavailable)?;
+            Ok(u64::try_from(found).unwrap_or(0))
+        };
+        Ok(Forgotten {
+            visitors: count("SELECT COUNT(*) FROM stats_visitors WHERE day < ?1", before.beijing_day())?,
+            selves: count("SELECT COUNT(*) FROM stats_selves WHERE day < ?1", before.beijing_day())?,
+            touches: count("SELECT COUNT(*) FROM stats_touches WHERE at < ?1", before.micros())?,
+        })
+    }
+
     /// Makes old changes of touches one: whoever was not here since looks at everything.
     ///
     /// # Errors

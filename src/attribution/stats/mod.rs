@@ -7,15 +7,14 @@
 //! - `source`: where hops come from; `batch`, `words`: hops as they wait; `apply`: counting them; `seen`: what is remembered
 //!   of a visitor for a day;
 //! - [`follow`]: keeping up; [`figures`]: questions; `touches`: clicks as attribution looks them up;
-//! - [`forget`]: what is erased by age; [`keeping`]: what the archive asks of whoever reads hops; `rebuild`: making it all anew; [`walk`]: the same
-//!   figures under other rules.
+//! - [`forget`]: what is erased by age; `rebuild`: making it all anew; [`walk`]: the same figures under other rules.
 
 mod apply;
 mod batch;
+mod clicks;
 pub mod figures;
 pub mod follow;
 pub mod forget;
-pub mod keeping;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

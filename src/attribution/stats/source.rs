@@ -7,7 +7,7 @@ use crate::archive::hops::Reader;
 use crate::domain::hop::Hop;
 use crate::journal::read::ReadError;
 
-/// Recorded hops, in the order of their numbers, archived ones first.
+/// Recorded hops, in the order of their numbers, from the archive where their segments are gone.
 pub(super) struct Source(Reader);
 
 impl Source {
@@ -21,7 +21,7 @@ impl Source {
 
     /// The number of the last record that was passed, ends of chunks included.
     pub(super) fn passed(&self) -> u64 {
-        self.0.passed()
+        self.0.reached()
     }
 
     /// Hands on at most `most` hops with their numbers; how many there were. Fewer than asked for: the end.

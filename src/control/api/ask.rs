@@ -6,12 +6,13 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Api;
 use super::body::{JsonBody, Named};
 use crate::archive::Recorded;
 use crate::archive::hops::find;
+use crate::attribution::ledger::chain::chains_of_click;
 use crate::control::decision::{Case, DecideRequest, Explained, Subject, explain};
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
@@ -76,7 +77,11 @@ pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Resu
         look_up(&hops, id, &text)
     });
     let found = looking.await.map_err(|error| ApiError::Internal(error.to_string()))??;
-    found.map(Json).ok_or(ApiError::UnknownHop)
+    let mut found = found.ok_or(ApiError::UnknownHop)?;
+    let settler = &api.state.settler;
+    let chains = chains_of_click(&*settler.ledger, &*settler.orders, id, &settler.key).await?;
+    found["orders"] = json!(chains);
+    Ok(Json(found))
 }
 
 /// The hop of a click as an export writes it, so that the two can never say different things.
@@ -91,6 +96,11 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::app::reports::Desk;
+    use crate::attribution::events::EventStore;
+    use crate::attribution::events::sqlite::SqliteEventStore;
+    use crate::attribution::ledger::settle::Counting;
+    use crate::attribution::ledger::sqlite::SqliteLedger;
     use crate::attribution::orders::sqlite::SqliteOrderStore;
     use crate::attribution::stats::Stats;
     use crate::catalog::sqlite::SqliteLinkStore;
@@ -126,6 +136,28 @@ mod tests {
             rehearsal: false,
         };
         let publisher = Publisher::empty(versions, Arc::clone(&words), rules, Timestamp::default());
+        let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&file).unwrap());
+        let current = Arc::clone(publisher.policies());
+        let key = ClickKey::new(&[1; 16]);
+        let stats = Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap();
+        let settler = crate::app::ledger::settler(
+            Arc::new(SqliteLedger::open(&file).unwrap()),
+            Arc::new(SqliteOrderStore::open(&file, key.clone()).unwrap()),
+            Arc::new(stats.clone()),
+            Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            (*words).clone(),
+            Counting::of(&Rules::default()),
+            key,
+        );
+        let desk = Desk {
+            events: Arc::clone(&events),
+            policies: Arc::new(SqlitePolicyStore::open(&file).unwrap()),
+            in_force: Box::new(move || current.current()),
+            words: Arc::clone(&words),
+            stats: stats.clone(),
+            data_dir: folder.path().to_path_buf(),
+            settler: settler.clone(),
+        };
         let state = ControlState {
             catalog: Catalog::open(store, LoadOptions::default()),
             policies: Arc::clone(publisher.policies()),
@@ -136,9 +168,13 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
-            stats: Stats::open(&folder.path().join("stats.sqlite"), &Rules::default()).unwrap(),
-            sightings: Sightings::untold(),
             orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
+            settler,
+            stats,
+            sightings: Sightings::untold(),
+            events: Arc::clone(&events),
+            event_tally: Arc::default(),
+            reporter: Arc::new(desk),
             resolver: None,
             clock: Clock::System,
             words,
@@ -152,7 +188,8 @@ mod tests {
         let store = Arc::clone(&state.policy_store);
         let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), Clock::System, store);
         let summaries = Arc::new(Semaphore::new(1));
-        let api = Arc::new(Api { state, backtests, lookups: Arc::clone(&lookups), summaries });
+        let api =
+            Arc::new(Api { state, sessions: Arc::default(), backtests, lookups: Arc::clone(&lookups), summaries });
         let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();

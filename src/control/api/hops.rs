@@ -23,8 +23,6 @@ const USUAL: usize = 100;
 const MOST: usize = 500;
 /// Records of the period a page looks at.
 const MOST_LOOKED_AT: usize = 100_000;
-/// How far hops may stand from the order of time, in microseconds: an hour. Behind it a page looks no further.
-const DISORDER: i64 = 3_600_000_000;
 /// The longest text of a parameter, in bytes.
 const LONGEST: usize = 255;
 
@@ -75,15 +73,15 @@ fn read(raw: &str) -> Result<Listing, Vec<FieldFault>> {
 pub(super) async fn list(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -> Result<Json<Value>, ApiError> {
     let asked = read(raw.as_deref().unwrap_or_default())?;
     let permit = Arc::clone(&api.lookups).try_acquire_owned().map_err(|_| ApiError::Busy)?;
-    let (recorded, key, node) = (api.state.hops.clone(), api.state.click_key.clone(), api.state.node.clone());
+    let (hops, key) = (api.state.hops.clone(), api.state.click_key.clone());
     let looking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        page(&recorded, &key, &node, &asked)
+        page(&hops, &key, &asked)
     });
     looking.await.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
 }
 
-fn page(recorded: &Recorded, key: &ClickKey, node: &str, asked: &Listing) -> Result<Value, ApiError> {
+fn page(recorded: &Recorded, key: &ClickKey, asked: &Listing) -> Result<Value, ApiError> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
     let wanted = |hop: &Hop<'_>| {
         (asked.from <= hop.at && hop.at < asked.to)
@@ -91,21 +89,10 @@ fn page(recorded: &Recorded, key: &ClickKey, node: &str, asked: &Listing) -> Res
             && is(&asked.creator, hop.creator)
             && asked.outcome.is_none_or(|it| it == hop.outcome)
     };
-    // The first page looks for where the period begins; the others go on from a number.
-    let mut reader = match asked.after {
-        0 => Reader::between(recorded, asked.from, asked.to)?,
-        after => Reader::after(recorded, after)?,
-    };
-    let over = asked.to.plus_micros(DISORDER);
+    let mut reader = Reader::within(recorded, asked.after, asked.from, asked.to)?;
     let (mut hops, mut looked_at, mut last) = (Vec::new(), 0, asked.after);
     let mut more = false;
     while let Some((seq, hop)) = reader.next()? {
-        if hop.node != node {
-            continue;
-        }
-        if hop.at >= over {
-            break;
-        }
         if hops.len() >= asked.limit || looked_at >= MOST_LOOKED_AT {
             more = true;
             break;

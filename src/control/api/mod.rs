@@ -6,7 +6,9 @@ mod ask;
 mod backtests;
 pub(super) mod body;
 mod calendar;
+mod events;
 mod hops;
+mod ledger;
 mod links;
 mod orders;
 mod policies;
@@ -14,6 +16,7 @@ mod qr;
 mod query;
 mod reports;
 mod shadow;
+mod sheets;
 mod stats;
 mod webhooks;
 
@@ -28,6 +31,7 @@ use tokio::sync::Semaphore;
 
 use super::ControlState;
 use super::backtests::Backtests;
+use super::console::Sessions;
 use super::guard::guard;
 use super::keys::Role;
 use super::problem::ApiError;
@@ -109,6 +113,13 @@ enum Action {
     ListPositions,
     RegisterPositions,
     RemovePosition,
+    ListPeriods,
+    ClosePeriod,
+    ReportLinks,
+    ReportFunnel,
+    ReportSettlement,
+    TellEvents,
+    ListEventQuarantine,
     BeginBacktest,
     ShowBacktest,
     RemoveBacktest,
@@ -141,6 +152,8 @@ const READERS: &[Role] = &[Role::Creator, Role::Platform, Role::Ops];
 const OWNERS: &[Role] = &[Role::Platform, Role::Ops];
 const OPS: &[Role] = &[Role::Ops];
 const SELLERS: &[Role] = &[Role::Merchant, Role::Ops];
+const EARNERS: &[Role] = &[Role::Creator, Role::Merchant, Role::Ops];
+const TELLERS: &[Role] = &[Role::Platform, Role::Merchant, Role::Ops];
 
 /// Every route there is.
 pub const ROUTES: &[Route] = &[
@@ -167,7 +180,20 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Delete, "/v1/policies/kills/{id}", Action::LiftKill, OPS, "Lift a kill switch"),
     route(Verb::Get, "/v1/policies/calendar", Action::ShowCalendar, OWNERS, "See which windows are open when"),
     route(Verb::Get, "/v1/reports/expiring", Action::ReportExpiring, READERS, "Report which links stop working when"),
+    route(Verb::Get, "/v1/reports/links", Action::ReportLinks, READERS, "Report clicks"),
+    route(Verb::Get, "/v1/reports/funnel", Action::ReportFunnel, Role::ALL, "Report from the note to the order"),
+    route(
+        Verb::Get,
+        "/v1/reports/settlement",
+        Action::ReportSettlement,
+        Role::ALL,
+        "Report what orders are worth to whom",
+    ),
+    route(Verb::Post, "/v1/events", Action::TellEvents, TELLERS, "Tell front and back events"),
+    route(Verb::Get, "/v1/events/quarantine", Action::ListEventQuarantine, OPS, "List event rows that were set aside"),
     route(Verb::Get, "/v1/webhooks/deliveries", Action::ListDeliveries, &[Role::Ops], "List what was told to webhooks"),
+    route(Verb::Get, "/v1/ledger/periods", Action::ListPeriods, OPS, "List periods of the ledger with their balances"),
+    route(Verb::Post, "/v1/ledger/periods/{month}/close", Action::ClosePeriod, OPS, "Close a month for good"),
     route(Verb::Post, "/v1/orders", Action::ReportOrders, SELLERS, "Report order lines"),
     route(Verb::Get, "/v1/orders", Action::ListOrders, SELLERS, "List order lines as they stand"),
     route(Verb::Get, "/v1/orders/quarantine", Action::ListQuarantine, OPS, "List order rows that were set aside"),
@@ -180,7 +206,7 @@ pub const ROUTES: &[Route] = &[
         OPS,
         "Take a position back",
     ),
-    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, SELLERS, "Read a line with all its reports"),
+    route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, EARNERS, "Read a line with all its reports"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -193,17 +219,19 @@ pub const ROUTES: &[Route] = &[
 /// What handlers share.
 pub(super) struct Api {
     pub(super) state: ControlState,
+    pub(super) sessions: Arc<Sessions>,
     backtests: Backtests,
     lookups: Arc<Semaphore>,
     summaries: Arc<Semaphore>,
 }
 
 /// The routes of the control listener.
-pub fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let store = Arc::clone(&state.policy_store);
     let backtests = Backtests::new(state.hops.clone(), state.click_key.clone(), state.clock.clone(), store);
     let api = Arc::new(Api {
         state,
+        sessions,
         backtests,
         lookups: Arc::new(Semaphore::new(LOOKUPS)),
         summaries: Arc::new(Semaphore::new(SUMMARIES)),
@@ -250,6 +278,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::ListPeriods => on(filter, ledger::periods),
+        Action::ClosePeriod => on(filter, ledger::close),
         Action::ReportOrders => on(filter, orders::report),
         Action::ListOrders => on(filter, orders::list),
         Action::ShowOrder => on(filter, orders::show),
@@ -257,6 +287,11 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ListPositions => on(filter, orders::positions),
         Action::RegisterPositions => on(filter, orders::register),
         Action::RemovePosition => on(filter, orders::unregister),
+        Action::ReportLinks => on(filter, sheets::links),
+        Action::ReportFunnel => on(filter, sheets::funnel),
+        Action::ReportSettlement => on(filter, sheets::settlement),
+        Action::TellEvents => on(filter, events::tell),
+        Action::ListEventQuarantine => on(filter, events::quarantine),
         Action::BeginBacktest => on(filter, backtests::begin),
         Action::ShowBacktest => on(filter, backtests::show),
         Action::RemoveBacktest => on(filter, backtests::remove),
@@ -314,6 +349,7 @@ mod tests {
             ("ShadowRequest", &super::shadow::FIELDS),
             ("OrderRow", &crate::attribution::orders::import::direct::FIELDS),
             ("PositionDraft", &crate::control::orders::POSITION_FIELDS),
+            ("EventRow", &crate::attribution::events::read::FIELDS),
             ("Hop", &crate::journal::export::FIELDS),
         ] {
             let mut named: Vec<&str> = described["components"]["schemas"][schema]["properties"]

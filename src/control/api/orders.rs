@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::body::{JsonBody, bytes};
 use super::query::{Walked, limit, walk};
+use crate::attribution::ledger::chain::chain_of_line;
 use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::import::file::{FileFault, Item, rows};
 use crate::attribution::orders::import::{Source, Taker, USUAL_ACCOUNT, is_account};
@@ -240,7 +241,20 @@ pub(super) async fn show(
     let key = LineKey { network, account, line: line.into() };
     let events = api.state.orders.of_line(&key).await?;
     let now = events.last().ok_or(ApiError::UnknownOrder)?;
+    let settler = &api.state.settler;
+    let chain = chain_of_line(&*settler.ledger, &*settler.orders, &key, &settler.key).await?;
+    let matched = chain.as_ref().and_then(|chain| chain.matched.as_ref());
+    if caller.role == Role::Creator {
+        // A creator sees what it is credited with, and of nothing else that it is there.
+        let credited = matched.and_then(|matched| matched.creator.as_deref());
+        if caller.scope.is_some() && credited != caller.scope.as_deref() {
+            return Err(ApiError::UnknownOrder);
+        }
+    }
     let mut told = view::line(&now.line);
+    told["match"] = json!(matched);
+    told["earlier_matches"] = json!(chain.as_ref().map(|chain| &chain.earlier_matches));
+    told["entries"] = json!(chain.as_ref().map(|chain| &chain.entries));
     told["events"] = events.iter().map(view::event).collect();
     Ok(Json(told))
 }

@@ -26,7 +26,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use self::form::Form;
 use self::page::{Around, Making};
-use self::session::{LASTS_SECONDS, Session, Sessions, digest};
+pub(super) use self::session::Sessions;
+use self::session::{LASTS_SECONDS, Session, digest};
 use self::show::Show;
 use super::ControlState;
 use super::answer::short_url;
@@ -43,7 +44,8 @@ use crate::domain::code::Code;
 use crate::domain::link::Link;
 use crate::wording::{Language, date};
 
-const SESSION: &str = "hopgate_session";
+/// The cookie of a session.
+pub(super) const SESSION: &str = "hopgate_session";
 const LANGUAGE: &str = "hopgate_lang";
 /// Links in the list.
 const LATEST: usize = 20;
@@ -53,13 +55,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 struct Console {
     state: ControlState,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     /// The one style, nothing else, and forms to here only.
     policy: HeaderValue,
 }
 
 /// The routes of the page.
-pub(super) fn router(state: ControlState) -> Router {
+pub(super) fn router(state: ControlState, sessions: Arc<Sessions>) -> Router {
     let hash = STANDARD.encode(digest(page::STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -72,7 +74,7 @@ pub(super) fn router(state: ControlState) -> Router {
         .route("/logout", post(log_out))
         .route("/links", post(make))
         .route("/qr", get(qr))
-        .with_state(Arc::new(Console { state, sessions: Sessions::default(), policy }))
+        .with_state(Arc::new(Console { state, sessions, policy }))
 }
 
 /// Whoever sent a request.
@@ -217,6 +219,7 @@ impl Console {
             let making = Making { language, words: &state.words, token: &session.token, form, faults, names_creators };
             body.push_str(&making.html());
         }
+        body.push_str(&page::reports(language));
         body.push_str(&show.latest(&latest));
         let title = language.pick("创作者页面", "Page of creators");
         let here = link.map(|link| format!("&{}", of(&link.code, noted))).unwrap_or_default();
@@ -432,7 +435,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// A cookie's value.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)

@@ -252,6 +252,20 @@ impl Making<'_> {
     }
 }
 
+/// The ways to the reader's own reports.
+pub(super) fn reports(language: Language) -> String {
+    let pick = |zh, en| language.pick(zh, en);
+    let mut out = format!("<h2>{}</h2>\n<p>", pick("报表", "Reports"));
+    for (name, zh, en) in [
+        ("links", "短链", "links"),
+        ("funnel", "从笔记到订单", "from note to order"),
+        ("settlement", "结算", "settlement"),
+    ] {
+        let _ = write!(out, "<a class=\"tap\" href=\"/v1/reports/{name}?format=html\">{}</a> ", pick(zh, en));
+    }
+    out + "</p>\n"
+}
+
 /// Something to know of a link that was just made.
 pub(super) fn note(text: &str) -> String {
     format!("<p class=\"note\" role=\"status\">{}</p>\n", escape(text))

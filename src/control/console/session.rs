@@ -23,9 +23,9 @@ const SECOND: i64 = 1_000_000;
 
 /// Somebody who is logged in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Session {
+pub(in crate::control) struct Session {
     /// The key.
-    pub(super) key: KeyHash,
+    pub(in crate::control) key: KeyHash,
     /// What every form of this session carries.
     pub(super) token: String,
     until: Timestamp,
@@ -33,7 +33,7 @@ pub(super) struct Session {
 
 /// Every session, and the log-ins in vain.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub(in crate::control) struct Sessions {
     // By the hash of their ids: what a look-up compares tells nothing about an id.
     table: Mutex<HashMap<[u8; 32], Session>>,
     failures: Mutex<HashMap<IpAddr, (Timestamp, u32)>>,
@@ -56,7 +56,7 @@ impl Sessions {
     }
 
     /// The session of an id, while it lasts.
-    pub(super) fn find(&self, id: &str, now: Timestamp) -> Option<Session> {
+    pub(in crate::control) fn find(&self, id: &str, now: Timestamp) -> Option<Session> {
         lock(&self.table).get(&digest(id)).filter(|session| session.until > now).cloned()
     }
 

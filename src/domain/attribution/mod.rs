@@ -6,12 +6,17 @@
 //! - [`money`]: amounts in integer fen;
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
 //! - [`touch`]: a recorded click as attribution sees it;
+//! - [`matching`]: which click a line is credited to;
+//! - [`entries`], [`period`]: what the ledger should say of a line, and in which month;
 //! - [`validity`]: which clicks count.
 
+pub mod entries;
 pub mod estimate;
 pub mod event;
+pub mod matching;
 pub mod money;
 pub mod order;
+pub mod period;
 pub mod touch;
 pub mod validity;
 

@@ -11,6 +11,7 @@ mod tally;
 mod timeline;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use self::tally::Tally;
 use self::timeline::Timeline;
@@ -20,6 +21,7 @@ use crate::attribution::events::{ClickCounts, Dim, EventStore, Filter};
 use crate::attribution::touches::TouchStore;
 use crate::domain::attribution::event::{Event, Worth};
 use crate::domain::attribution::touch::Touch;
+use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
 
@@ -37,6 +39,8 @@ pub struct Sources<'s> {
     pub touches: &'s dyn TouchStore,
     /// Policies with the terms of returns.
     pub policies: &'s dyn PolicyStore,
+    /// The policy that speaks where none was ever put in force.
+    pub in_force: &'s Arc<PolicySet>,
     /// Names.
     pub words: &'s Vocabulary,
 }
@@ -51,7 +55,7 @@ pub async fn sheet(sources: Sources<'_>, asked: &Asked) -> Result<Sheet, ReportE
             "the funnel counts clicks by the rules they were counted with: leave other rules to `report links`";
         return Err(ReportError::Rules(format!("{}: {problem}", rules.name)));
     }
-    let timeline = Timeline::load(sources.policies, sources.words).await?;
+    let timeline = Timeline::load(sources.policies, sources.in_force, sources.words).await?;
     let dims: Vec<Dim> = asked.by.iter().filter_map(|by| dim(*by)).collect();
     let mut rows: BTreeMap<Vec<Box<str>>, Tally> = BTreeMap::new();
     let filter = filter(asked);
@@ -177,7 +181,7 @@ fn made(
     dims: &[Dim],
     rows: BTreeMap<Vec<Box<str>>, Tally>,
     waiting: u64,
-    policy_version: Option<String>,
+    policy_version: &str,
 ) -> Sheet {
     let mut total = Tally::default();
     rows.values().for_each(|tally| total.join(tally));
@@ -195,7 +199,7 @@ fn made(
         key.into_iter().chain(tally.cells()).collect()
     };
     let mut head = asked.head();
-    head.extend(policy_version.map(|version| ("policy_version", version)));
+    head.push(("policy_version", policy_version.to_owned()));
     let mut charts = Vec::new();
     if total.has_whole() || !total.has_sampled() {
         charts.push(Chart::Funnel(vec!["reads", "clicks", "store_entries", "searches", "orders"]));

@@ -15,13 +15,17 @@ use crate::report::asked::ReportError;
 /// Versions by the instants from which they were in force.
 pub(super) struct Timeline<'w> {
     since: Vec<(Timestamp, Arc<PolicySet>)>,
-    latest: Option<String>,
+    latest: String,
     words: &'w Vocabulary,
 }
 
 impl<'w> Timeline<'w> {
-    /// Every switch there was.
-    pub(super) async fn load(store: &dyn PolicyStore, words: &'w Vocabulary) -> Result<Timeline<'w>, ReportError> {
+    /// Every switch there was; `in_force` where there was none.
+    pub(super) async fn load(
+        store: &dyn PolicyStore,
+        in_force: &Arc<PolicySet>,
+        words: &'w Vocabulary,
+    ) -> Result<Timeline<'w>, ReportError> {
         let failed = |error: &dyn std::fmt::Display| ReportError::Policies(error.to_string());
         let switches = store.switches().await.map_err(|error| failed(&error))?;
         let mut known: HashMap<&str, Arc<PolicySet>> = HashMap::new();
@@ -39,12 +43,16 @@ impl<'w> Timeline<'w> {
             }
             since.extend(known.get(version).map(|policy| (switch.at, Arc::clone(policy))));
         }
-        Ok(Timeline { since, latest: switches.last().map(|switch| switch.version.clone()), words })
+        let latest = switches.last().map_or_else(|| in_force.version().to_string(), |switch| switch.version.clone());
+        if since.is_empty() {
+            since.push((Timestamp::MIN, Arc::clone(in_force)));
+        }
+        Ok(Timeline { since, latest, words })
     }
 
     /// The version in force now.
-    pub(super) fn latest(&self) -> Option<String> {
-        self.latest.clone()
+    pub(super) fn latest(&self) -> &str {
+        &self.latest
     }
 
     /// What an event is worth under the policy in force when it was read.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use super::canonical;
+use super::store::StoreError;
 use crate::domain::policy::PolicySet;
 use crate::domain::vocabulary::Vocabulary;
-use crate::policies::canonical;
-use crate::policies::store::StoreError;
 
 /// A version ready for deciding, with the names it speaks in.
 #[derive(Debug)]

@@ -1,0 +1,120 @@
+//! What was agreed for a click: from the policy version that decided it, kept for good. Never from the version in force now,
+//! and never decides a click anew.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::attribution::StoreError;
+use crate::domain::attribution::matching::Terms;
+use crate::domain::attribution::touch::Touch;
+use crate::domain::policy::Facts;
+use crate::domain::policy::terms::{around, terms};
+use crate::domain::vocabulary::{LinkKind, ShopType, Surface, Vocabulary};
+use crate::policies::store::PolicyStore;
+use crate::policies::versions::{Kept, read};
+
+/// Says what was agreed for clicks.
+#[async_trait]
+pub trait TermsSource: Send + Sync {
+    /// The terms of a click.
+    ///
+    /// # Errors
+    /// When they cannot be looked up now; never because there are none.
+    async fn of(&self, touch: &Touch) -> Result<Terms, StoreError>;
+}
+
+/// Terms out of kept policy versions. A version that is not kept, or cannot be read any more, gives the usual terms: its
+/// clicks are credited as those of an agreement without terms.
+pub struct PolicyTerms {
+    store: Arc<dyn PolicyStore>,
+    words: Vocabulary,
+    known: Mutex<HashMap<u64, Option<Arc<Kept>>>>,
+}
+
+impl PolicyTerms {
+    /// Terms out of this store, in the words of the settings.
+    pub fn new(store: Arc<dyn PolicyStore>, words: Vocabulary) -> Self {
+        PolicyTerms { store, words, known: Mutex::default() }
+    }
+
+    async fn version(&self, number: u64) -> Result<Option<Arc<Kept>>, StoreError> {
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            return Ok(known.clone());
+        }
+        let name = format!("{number:016x}");
+        let stored = self.store.get(&name).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let kept = match stored {
+            Some(stored) => match read(&name, &stored.canonical, &self.words) {
+                Ok(kept) => Some(Arc::new(kept)),
+                Err(error) => {
+                    tracing::warn!(%error, "clicks of this version are credited by the usual terms");
+                    None
+                }
+            },
+            None => {
+                tracing::warn!(version = name, "this policy version is not kept: its clicks have the usual terms");
+                None
+            }
+        };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(number, kept.clone());
+        Ok(kept)
+    }
+}
+
+#[async_trait]
+impl TermsSource for PolicyTerms {
+    async fn of(&self, touch: &Touch) -> Result<Terms, StoreError> {
+        let kept = self.version(touch.policy_version).await?;
+        Ok(kept.map_or_else(|| usual(touch), |kept| agreed(&kept, touch)))
+    }
+}
+
+fn usual(touch: &Touch) -> Terms {
+    Terms { agreement: touch.agreement.clone(), ..Terms::default() }
+}
+
+/// The terms of the agreement that let the click through; where it has none, those of a data return in force at that
+/// instant. Between two of those there is a pause.
+fn agreed(kept: &Kept, touch: &Touch) -> Terms {
+    let own = kept.policy.agreements().iter().find(|agreement| agreement.id == touch.agreement);
+    if let Some(attribution) = own.and_then(|agreement| agreement.attribution.as_ref()) {
+        return Terms {
+            window_days: attribution.window_days,
+            sampling: millionths(attribution.sampling),
+            agreement: touch.agreement.clone(),
+            paused: false,
+        };
+    }
+    let Some(marketplace) = kept.words.marketplace(&touch.marketplace) else { return usual(touch) };
+    let facts = Facts {
+        platform: kept.words.platform(&touch.platform),
+        surface: Surface::parse(&touch.surface),
+        marketplace,
+        shop_type: ShopType::Unknown,
+        link_kind: LinkKind::Unknown,
+        category: "",
+        creator: &touch.creator,
+        shop: &touch.shop,
+        item: &touch.item,
+        carried: "",
+        link: &touch.code,
+        visitor: 0,
+    };
+    if let Some(returned) = terms(&kept.policy, &facts, touch.at) {
+        return Terms {
+            window_days: returned.window_days,
+            sampling: millionths(returned.sampling),
+            agreement: returned.agreement.into(),
+            paused: false,
+        };
+    }
+    let nearest = around(&kept.policy, &facts, touch.at);
+    Terms { paused: nearest.ended.is_some() && nearest.begins.is_some(), ..usual(touch) }
+}
+
+fn millionths(share: f64) -> u32 {
+    // A share is above 0 and at most 1: see how policies are read.
+    (share * 1e6).round().clamp(1.0, 1e6) as u32
+}
