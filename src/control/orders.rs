@@ -113,7 +113,7 @@ pub fn read_position(value: &Value) -> Result<Position, Vec<FieldFault>> {
             None
         }
     };
-    let [network, position, kind, creator, code] = POSITION_FIELDS.map(|name| text(name));
+    let [network, position, kind, creator, code] = POSITION_FIELDS.map(text);
     let mut fault = |field: &'static str, value: &str, code, problem: String| {
         faults.push(FieldFault::new(field, value, code, problem));
     };

@@ -154,7 +154,7 @@ fn a_gateway_archives_by_itself_and_reads_on_when_segments_are_gone() {
     let place = Place::new(SMALL);
     import(&place);
     let server = place.serve(&[]);
-    let mut told = click(&server, 1_500, &mut Dice(3));
+    let mut told = click(&server, 2_500, &mut Dice(3));
     eventually("finished segments are archived and removed", || server.metric("hopgate_archive_removed_total") >= 3.0);
     assert!(server.metric("hopgate_archive_segments_total") >= 3.0);
     assert!(server.metric("hopgate_archive_bytes_total") > 1_000.0);
