@@ -415,7 +415,6 @@ fn visitors_in_all(connection: &Connection, question: &Question) -> rusqlite::Re
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::apply::note_fact;
     use super::super::words::{Spot, Words};
     use super::*;
     use crate::domain::attribution::validity::Rules;
@@ -428,7 +427,6 @@ mod tests {
         let (none, code, creator) = (words.word(""), words.word("busy"), words.word("c1"));
         let mut all = 0;
         connection.execute_batch("BEGIN").unwrap();
-        note_fact(connection, "filled", "yes").unwrap();
         for place in 0..6 {
             let surface = words.word(["live_cart", "short_video_cart"][place % 2]);
             let (outcome, reason) =
@@ -443,8 +441,8 @@ mod tests {
                     let people = 180 + (hour % 21);
                     let sql = "INSERT INTO stats_hours VALUES (?1, ?2, ?3, 3, 2, 0, 1, 0)";
                     connection.prepare_cached(sql).unwrap().execute([spot, hour, people]).unwrap();
-                    *days.entry((hour + 8).div_euclid(24)).or_insert((0, 0)) =
-                        days.get(&((hour + 8).div_euclid(24))).map_or((people, 1), |(sum, n)| (sum + people, n + 1));
+                    let day: &mut (i64, i64) = days.entry((hour + 8).div_euclid(24)).or_default();
+                    *day = (day.0 + people, day.1 + 1);
                     all += if level == 0 { people as u64 + 6 } else { 0 };
                 }
                 for (day, (people, hours)) in days {

@@ -130,8 +130,11 @@ impl Stats {
         if let [mark] = before.as_slice()
             && mark.seq < ends
         {
-            let sql = "UPDATE stats_marks SET seq = ?2 WHERE node = ?1 AND seq < ?2";
-            writer.connection.execute(sql, params![mark.node, ends as i64]).map_err(unavailable)?;
+            // Unless the file was made anew meanwhile, with a mark of its own.
+            let sql = "UPDATE stats_marks SET seq = ?2 WHERE node = ?1 AND seq < ?2 AND EXISTS \
+                       (SELECT 1 FROM stats_facts WHERE name = 'generation' AND value = ?3)";
+            let values = params![mark.node, ends as i64, writer.generation];
+            writer.connection.execute(sql, values).map_err(unavailable)?;
         }
         Ok(all)
     }
