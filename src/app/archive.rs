@@ -61,8 +61,7 @@ impl Follower for Figures {
         // What is remembered of a visitor is of a whole day and of every link: it goes for all of them. A click that orders
         // may name goes only with all others of its time.
         let all = clicks && what.creator.is_none() && what.code.is_none();
-        let forgotten =
-            if all { self.0.forget_before(what.before) } else { self.0.erase_visitors_before(what.before) };
+        let forgotten = if all { self.0.forget_before(what.before) } else { self.0.erase_visitors_before(what.before) };
         forgotten.map(|_| ()).map_err(|error| error.to_string())
     }
 

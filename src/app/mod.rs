@@ -29,6 +29,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
 use crate::archive::Recorded;
+use crate::archive::keeper::Follower;
 use crate::attribution::announce::Nobody;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
@@ -36,7 +37,6 @@ use crate::attribution::ledger::settle::Counting;
 use crate::attribution::ledger::sqlite::SqliteLedger;
 use crate::attribution::orders::intake::OrderIntake;
 use crate::attribution::orders::sqlite::SqliteOrderStore;
-use crate::archive::keeper::Follower;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
