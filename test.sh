@@ -145,6 +145,12 @@ rustdoc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 }
 
+# Orders and clicks of two months through the release build, with kills, compared with an independent reckoning.
+season() {
+    cargo build --locked --example season_hops
+    load-tests/season/season.py --target target/release --tool target/debug/examples/season_hops
+}
+
 audit() {
     if ! cargo deny --version >/dev/null 2>&1; then
         cargo install cargo-deny --locked
@@ -174,6 +180,8 @@ step "dependency audit: bans, licences, sources" audit
 step "dependency audit: advisories" advisories
 step "release build" cargo build --release --locked
 step "demo" target/release/hopgate demo --once
+step "a season's own reckoning" python3 load-tests/season/test_season.py
+step "a season, short" season
 step "pages in a real Chromium" tests/browser/run target/release/hopgate
 step "load test harness" python3 load-tests/test_harness.py
 step "load test, quick" load-tests/run --quick

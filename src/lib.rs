@@ -9,7 +9,7 @@
 //! main, cli
 //! app
 //! edge, control
-//! notify, resolve
+//! notify, resolve, alliance
 //! click, audit, report
 //! attribution
 //! archive
@@ -18,6 +18,7 @@
 //! domain
 //! ```
 
+pub mod alliance;
 pub mod app;
 pub mod archive;
 pub mod attribution;

@@ -146,6 +146,7 @@ impl Running {
             shadow: Arc::default(),
             keys: Arc::clone(&keys) as Arc<dyn KeyStore>,
             outbox: Arc::new(SqliteOutbox::open(&at("links.sqlite")).unwrap()),
+            postbacks: Arc::new(SqliteOutbox::open_postbacks(&at("links.sqlite")).unwrap()),
             orders: Arc::new(SqliteOrderStore::open(&at("orders.sqlite"), click_key.clone()).unwrap()),
             settler,
             stats,

@@ -41,10 +41,13 @@ pub fn settler(
     Settler { ledger, orders, touches, terms: Arc::new(PolicyTerms::new(policies, words)), counting, key }
 }
 
+/// Matches by method, and entries by kind.
+type Sums = (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>);
+
 /// What settling did since the start.
 #[derive(Default)]
 pub struct Tally {
-    settled: Mutex<(BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>)>,
+    settled: Mutex<Sums>,
     late: AtomicU64,
     lag: AtomicU64,
     failures: AtomicU64,

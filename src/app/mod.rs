@@ -4,11 +4,13 @@
 //! needs is there; a fault on the way starts nothing. Stop: not ready, listeners close and connections drain, lanes flush,
 //! the journal syncs, the control plane ends last.
 
+pub mod alliance;
 pub mod archive;
 pub mod ledger;
 mod notify;
 mod observe;
 mod orders;
+pub mod postbacks;
 pub mod reports;
 pub mod resolve;
 pub mod signals;
@@ -28,9 +30,12 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::alliance::account::accounts;
+use crate::alliance::puller::Tools;
+use crate::alliance::sink::OrderSink;
+use crate::alliance::sqlite::SqlitePullStore;
 use crate::archive::Recorded;
 use crate::archive::keeper::Follower;
-use crate::attribution::announce::Nobody;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Counting;
@@ -67,6 +72,8 @@ use crate::journal::{Journal, JournalConfig, JournalStats, OpenError};
 use crate::notify::client::clients;
 use crate::notify::courier::Tally;
 use crate::notify::outbox::Outbox;
+use crate::notify::postback::receiver::receivers;
+use crate::notify::postback::teller::Teller;
 use crate::notify::sqlite::SqliteOutbox;
 use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
@@ -75,6 +82,7 @@ use crate::policies::store::PolicyStore;
 use crate::report::asked::Reporter;
 use crate::sqlite::SqliteError;
 use crate::telemetry::metrics::{Labels, Metrics, WorkerCounters};
+use postbacks::Postbacks;
 use reports::Desk;
 
 /// Time the journal gets to reach the disk at the end.
@@ -277,6 +285,8 @@ impl App {
 
         let landings = Arc::new(Landings::open(settings.landing.clone(), &words).map_err(StartError::Config)?);
         let clients = clients(&settings.webhooks).map_err(StartError::Config)?;
+        let accounts = accounts(&settings.alliances).map_err(StartError::Config)?;
+        let told = receivers(&settings.postbacks).map_err(StartError::Config)?;
         let resolver = resolve::resolver(&settings, false).map_err(|fault| StartError::Config(vec![fault]))?;
         let signals = signals::read_logged(&settings).map_err(StartError::Config)?;
         let upstreams = upstream::build(&settings.proxy).map_err(StartError::Config)?;
@@ -328,6 +338,13 @@ impl App {
         let books = Arc::new(ledger::Tally::default());
         let events: Arc<dyn EventStore> = Arc::new(SqliteEventStore::open(&data.orders())?);
         let event_tally = Arc::new(EventTally::default());
+        let postbacks = Postbacks::open(&settings, click_key.clone(), clock.clone())?;
+        let pulls = Tools {
+            store: Arc::new(SqlitePullStore::open(&data.orders())?),
+            sink: Arc::new(OrderSink(Arc::clone(&orders))),
+            clock: clock.clone(),
+            tally: Arc::default(),
+        };
         let keys: Arc<dyn KeyStore> = Arc::new(SqliteKeyStore::open(&data.database())?);
         runtime
             .block_on(ensure_admin_key(&*keys, &data.admin_key(), clock.now()))
@@ -392,6 +409,8 @@ impl App {
                 labels,
                 mode: settings.journal.mode,
                 webhooks: Arc::clone(&tally),
+                postbacks: postbacks.clone(),
+                pulls: Arc::clone(&pulls.tally),
                 orders: Arc::clone(&order_tally),
                 books: Arc::clone(&books),
                 events: Arc::clone(&event_tally),
@@ -426,6 +445,7 @@ impl App {
             shadow,
             keys,
             outbox: Arc::clone(&outbox),
+            postbacks: Arc::clone(&postbacks.outbox),
             orders: Arc::clone(&orders),
             settler: settler.clone(),
             stats: figures.clone(),
@@ -491,7 +511,8 @@ impl App {
 
         let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
         orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
-        ledger::start(&runtime, settler, Arc::new(Nobody), clock, books, control_drained.clone());
+        let announcer = Arc::<Teller>::clone(&postbacks.teller);
+        ledger::start(&runtime, settler, announcer, clock, books, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),
@@ -501,6 +522,8 @@ impl App {
             tally,
         };
         notify::start(&runtime, parts, &control_drained);
+        postbacks.start(&runtime, told, &control_drained);
+        alliance::start(&runtime, accounts, &pulls, settings.alliances.keep_responses, &control_drained);
         let follower = stats::Parts {
             stats: figures,
             data_dir: settings.data_dir.clone(),

@@ -48,7 +48,7 @@ pub(super) fn start(runtime: &Runtime, parts: Parts, drained: &signal::Receiver<
     for client in clients {
         tally.begin(&client.target().settings.name, &client.target().settings.events);
         let courier = Courier {
-            client,
+            receiver: Box::new(client),
             outbox: Arc::clone(&outbox),
             clock: clock.clone(),
             posted: Arc::clone(&posted),

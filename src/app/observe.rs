@@ -40,6 +40,10 @@ pub struct Observed {
     pub orders: Arc<super::orders::Tally>,
     /// What became of events that were told.
     pub events: Arc<crate::attribution::events::Tally>,
+    /// What was told to ad platforms.
+    pub postbacks: super::postbacks::Postbacks,
+    /// What was pulled of order reports.
+    pub pulls: Arc<crate::alliance::tally::Tally>,
     /// What became of short links, where they are resolved.
     pub resolve: Option<Arc<crate::resolve::tally::Tally>>,
     /// What counting hops has done.
@@ -67,6 +71,8 @@ pub fn register(metrics: &Metrics, observed: Observed) {
         families.extend(certificate_families(observed.certificates.as_deref()));
         families.extend(proxy_families(&observed.upstreams.iter().map(|each| each.shown()).collect::<Vec<_>>()));
         families.extend(super::notify::families(&observed.webhooks));
+        families.extend(observed.postbacks.families());
+        families.extend(super::alliance::families(&observed.pulls, observed.gateway.clock.now()));
         families.extend(super::orders::families(&observed.orders));
         families.extend(super::ledger::families(&observed.books));
         families.extend(super::stats::families(&observed.following));

@@ -58,6 +58,7 @@ impl Span {
 }
 
 /// Reads one stretch.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time a thread")]
 pub enum SpanReader {
     /// In the journal: every record and every chunk is checked.
     Journal(spans::SpanReader),

@@ -79,6 +79,9 @@ pub enum Command {
     /// Webhooks.
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Postbacks to ad platforms.
+    #[command(subcommand)]
+    Postback(Postback),
     /// Certificates.
     #[command(subcommand)]
     Certs(Certs),
@@ -889,6 +892,43 @@ pub enum Webhook {
         place: Place,
         /// The webhook.
         name: String,
+    },
+}
+
+/// `hopgate postback`.
+#[derive(Subcommand, Debug)]
+pub enum Postback {
+    /// List postbacks, and events that wait or were given up.
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// To this postback only.
+        #[arg(long, value_name = "NAME")]
+        postback: Option<String>,
+        /// In this state only: pending, delivered or dead.
+        #[arg(long)]
+        state: Option<String>,
+        /// Those that were delivered, too.
+        #[arg(long, conflicts_with = "state")]
+        all: bool,
+        /// At most so many of a state.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell again of an event that was not delivered.
+    Retry {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        place: Place,
+        /// The event's id, as `postback list` shows it.
+        id: String,
+        /// To this postback only.
+        #[arg(long, value_name = "NAME")]
+        postback: Option<String>,
     },
 }
 

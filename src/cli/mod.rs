@@ -27,7 +27,9 @@ mod orders;
 mod orders_args;
 mod policy;
 mod policy_args;
+mod postback;
 mod progress;
+mod pull;
 mod report;
 mod serve;
 mod sheets;
@@ -49,6 +51,7 @@ use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::config::tree::Fault;
 use crate::edge::tls::Certificates;
+use crate::notify::postback::receiver::receivers;
 use crate::notify::target::{TargetError, resolve};
 use crate::policies::folder;
 use crate::policies::lints;
@@ -156,6 +159,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Report(asked) => report::run(asked),
         Command::Sign(asked) => sign::run(asked),
         Command::Webhook(asked) => webhook::run(asked),
+        Command::Postback(asked) => postback::run(asked),
         Command::Certs(Certs::Dev { out, names }) => {
             let files = crate::edge::tls::write_dev(&out, &names).map_err(CliError::failed)?;
             say!("certificate {}\nkey         {}", files.chain.display(), files.key.display());
@@ -197,6 +201,7 @@ fn check(config: &Config) -> Result<(), CliError> {
         faults.push(tls_fault(&error));
     }
     faults.extend(check_webhooks(&settings)?);
+    faults.extend(crate::alliance::account::accounts(&settings.alliances).err().unwrap_or_default());
     faults.extend(crate::app::resolve::resolver(&settings, true).err());
     match crate::app::signals::read(&settings) {
         Ok((_, warnings)) => warnings.iter().for_each(|warning| eprintln!("warning: {warning}")),
@@ -214,17 +219,20 @@ fn check(config: &Config) -> Result<(), CliError> {
     }
 }
 
-/// What is wrong with webhooks: secrets, certificates, and hosts that lead where they may not. A name that cannot be
+/// What is wrong with webhooks and postbacks: secrets, certificates, and hosts that lead where they may not. A name that cannot be
 /// resolved is no fault of the settings: it is told on standard error.
 fn check_webhooks(settings: &Settings) -> Result<Vec<Fault>, CliError> {
     let mut faults = crate::notify::client::clients(&settings.webhooks).err().unwrap_or_default();
+    faults.extend(receivers(&settings.postbacks).err().unwrap_or_default());
     let runtime = data::runtime()?;
-    for webhook in &settings.webhooks {
+    let webhooks = settings.webhooks.iter().map(|webhook| ("webhooks", webhook));
+    let postbacks = settings.postbacks.iter().map(|postback| ("postbacks", &postback.receiver));
+    for (section, webhook) in webhooks.chain(postbacks) {
         match runtime.block_on(resolve(webhook)) {
             Ok(_) => {}
-            Err(error @ TargetError::Unresolved { .. }) => eprintln!("warning: webhooks: {}: {error}", webhook.name),
+            Err(error @ TargetError::Unresolved { .. }) => eprintln!("warning: {section}: {}: {error}", webhook.name),
             Err(error) => {
-                let (file, field) = ("webhooks".to_owned(), webhook.name.clone());
+                let (file, field) = (section.to_owned(), webhook.name.clone());
                 faults.push(Fault { file, line: 1, field, problem: error.to_string() });
             }
         }

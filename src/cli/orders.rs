@@ -12,6 +12,7 @@ use super::args::Place;
 use super::data::runtime;
 use super::orders_args::{Batches, Import, List, Orders, Show};
 use super::progress::grouped;
+use super::pull;
 use super::{CliError, order_positions, order_quarantine, settings_of};
 use crate::app::DataDir;
 use crate::attribution::StoreError;
@@ -34,6 +35,7 @@ const DRAWN: u64 = 1_000;
 pub fn run(asked: Orders) -> Result<(), CliError> {
     match asked {
         Orders::Import(asked) => import(&asked),
+        Orders::Pull(asked) => pull::run(&asked),
         Orders::List(asked) => list(asked),
         Orders::Show(asked) => show(&asked),
         Orders::Batches(asked) => batches(&asked),
@@ -135,9 +137,12 @@ fn import(asked: &Import) -> Result<(), CliError> {
         Err(Stopped::Store(error)) => return Err(CliError::failed(error)),
     };
     let hash = file.into_inner().finish();
-    // One that was not read to its end has no hash: it is to be imported again.
-    let ended = runtime.block_on(taker.finish(fault.is_none().then_some(hash)));
-    let (taken, _) = ended.map_err(CliError::failed)?;
+    // One that was not read to its end is not ended: it is to be imported again.
+    let ended = match fault {
+        None => runtime.block_on(taker.finish(Some(hash))).map(|(taken, _)| taken),
+        Some(_) => runtime.block_on(taker.break_off()),
+    };
+    let taken = ended.map_err(CliError::failed)?;
     if asked.json {
         say!("{}", as_json(&taken, asked.dry_run));
     } else if taken.rows > 0 || fault.is_none() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::args::Place;
+use super::pull::Pull;
 use crate::domain::time::Timestamp;
 
 /// `hopgate orders`.
@@ -12,6 +13,8 @@ use crate::domain::time::Timestamp;
 pub enum Orders {
     /// Import an order report: JSON, one row a line, answers of the API as they came, or CSV with the same field names.
     Import(Import),
+    /// Pull order reports from a network under [alliances], from where the last pull ended.
+    Pull(Pull),
     /// List order lines as they stand, the last first seen first.
     List(List),
     /// Show every report of a line, in the order of its life.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::alliances::{self, Alliances};
 use super::apps::{self, Apps};
 use super::archive::{self, ArchiveSettings, PrivacySettings};
 use super::attribution::{self, AttributionSettings};
 use super::devices::{self, DeviceSettings};
 use super::landing::MatrixFile;
 use super::marketplaces;
+use super::postbacks::{self, PostbackSettings};
 use super::proxy::{self, ProxySettings};
 use super::resolve::{self, ResolveSettings};
 use super::signing::{self, SigningSettings};
@@ -160,6 +162,10 @@ pub struct Settings {
     pub attribution: AttributionSettings,
     /// Who is told of what.
     pub webhooks: Vec<WebhookSettings>,
+    /// Platforms that are told of orders their clicks led to.
+    pub postbacks: Vec<PostbackSettings>,
+    /// Networks whose order reports are pulled.
+    pub alliances: Alliances,
     /// Asking short links what they lead to, when a link is made.
     pub resolve: ResolveSettings,
     /// Our own apps that may open links of this gateway.
@@ -221,6 +227,8 @@ impl Settings {
             warn_ahead: Span::days(7),
             attribution: AttributionSettings::default(),
             webhooks: Vec::new(),
+            postbacks: Vec::new(),
+            alliances: Alliances::default(),
             resolve: ResolveSettings::default(),
             apps: Apps::default(),
             devices: DeviceSettings::default(),
@@ -345,6 +353,13 @@ impl Settings {
         }
         if let Some(field) = root.get("webhooks") {
             settings.webhooks = webhooks::read(&field, base);
+        }
+        if let Some(field) = root.get("postbacks") {
+            settings.postbacks = postbacks::read(&field, base);
+        }
+        if let Some(table) = section("alliances") {
+            settings.alliances = alliances::read(&table, base);
+            table.finish();
         }
         if let Some(table) = section("apps") {
             settings.apps = apps::read(&table);

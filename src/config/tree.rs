@@ -356,6 +356,14 @@ impl<'n> Field<'n> {
         }
     }
 
+    /// The value where it is a whole number; anything else is no fault.
+    pub fn whole_number(&self) -> Option<i64> {
+        match self.node.value {
+            Value::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// The value as a number within bounds.
     pub fn number(&self, range: std::ops::RangeInclusive<f64>) -> Option<f64> {
         let number = match self.node.value {

@@ -23,6 +23,14 @@ closed_list! {
         WindowClosed = "policy.window_closed",
         /// Somebody tries a webhook out; every webhook takes it.
         Test = "webhook.test",
+        /// A click led to an order. This and what follows is told to postbacks, not to webhooks.
+        OrderSubmitted = "order.submitted",
+        /// It was paid.
+        OrderPaid = "order.paid",
+        /// It was received or settled.
+        OrderCompleted = "order.completed",
+        /// It was closed or given back after all that.
+        OrderReversed = "order.reversed",
     }
 }
 
@@ -30,6 +38,10 @@ impl EventKind {
     /// What a webhook can ask for.
     pub const ASKED: [EventKind; 4] =
         [EventKind::LinkExpiring, EventKind::PolicyPublished, EventKind::WindowOpened, EventKind::WindowClosed];
+
+    /// What a postback can ask for.
+    pub const OF_ORDERS: [EventKind; 4] =
+        [EventKind::OrderSubmitted, EventKind::OrderPaid, EventKind::OrderCompleted, EventKind::OrderReversed];
 
     fn asked(text: &str) -> Option<Self> {
         Self::ASKED.into_iter().find(|kind| kind.as_str() == text)
@@ -122,14 +134,14 @@ fn one(table: &Table<'_>, base: &Path) -> Option<WebhookSettings> {
     })
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let fits = (1..=32).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
     if fits { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a name: use 1 to 32 of a-z 0-9 - _")) }
 }
 
 /// An address events may be sent to, as far as its text tells.
-fn target(text: &str, allow_private: bool, allow_http: bool) -> Result<Url, String> {
+pub(super) fn target(text: &str, allow_private: bool, allow_http: bool) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
     match url.scheme() {
         "https" => {}

@@ -91,6 +91,8 @@ pub struct ControlState {
     pub keys: Arc<dyn KeyStore>,
     /// What is told to webhooks.
     pub outbox: Arc<dyn Outbox>,
+    /// What is told to ad platforms.
+    pub postbacks: Arc<dyn Outbox>,
     /// Order reports.
     pub orders: Arc<dyn OrderIntake>,
     /// The ledger, and what it is made of.

@@ -103,7 +103,7 @@ pub fn read_position(value: &Value) -> Result<Position, Vec<FieldFault>> {
         let problem = format!("this field is not known: use {}", POSITION_FIELDS.join(", "));
         faults.push(FieldFault::new(name.as_str(), &super::fields::rendered(value), "unknown_field", problem));
     }
-    let mut text = |name: &'static str| match map.get(name) {
+    let text = |name: &'static str| match map.get(name) {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
         Some(Value::String(text)) => Some(text.trim().to_owned()),
@@ -113,7 +113,7 @@ pub fn read_position(value: &Value) -> Result<Position, Vec<FieldFault>> {
             None
         }
     };
-    let [network, position, kind, creator, code] = POSITION_FIELDS.map(|name| text(name));
+    let [network, position, kind, creator, code] = POSITION_FIELDS.map(text);
     let mut fault = |field: &'static str, value: &str, code, problem: String| {
         faults.push(FieldFault::new(field, value, code, problem));
     };

@@ -82,8 +82,14 @@ pub struct MacroTable {
     personal: Vec<String>,
 }
 
-/// The most of a value that is recorded, in bytes as recorded.
+/// The most of a value that is recorded, in bytes as recorded. A callback is recorded whole or not at all: cut, it would say
+/// nothing to the platform it is brought back to.
 const MOST_VALUE: usize = 200;
+
+/// The most of a field's value that is recorded.
+fn most(field: MacroField) -> usize {
+    if field == MacroField::Callback { MOST_MACROS } else { MOST_VALUE }
+}
 
 /// Times between 2015 and 2100 are believed.
 const BELIEVED: std::ops::Range<u64> = 1_420_041_600_000..4_102_416_000_000;
@@ -151,8 +157,10 @@ impl MacroTable {
             let Some((value, rule)) = found[field as usize] else { continue };
             let Some(value) = meaning(field, value, rule) else { continue };
             // Two for the `=` and the `&` between.
-            let length = field.as_str().len() + 2 + shown(&value).1;
-            if length <= room {
+            let (whole, long) = shown(&value, most(field));
+            let length = field.as_str().len() + 2 + long;
+            let useless = field == MacroField::Callback && whole < value.len();
+            if length <= room && !useless {
                 room -= length;
                 kept[field as usize] = Some(value);
             }
@@ -164,7 +172,7 @@ impl MacroTable {
             }
             out.push_str(field.as_str());
             out.push('=');
-            let (whole, _) = shown(value);
+            let (whole, _) = shown(value, most(*field));
             value.iter().take(whole).for_each(|byte| encode_byte(*byte, out));
             if whole < value.len() {
                 out.push('*');
@@ -198,15 +206,15 @@ fn meaning<'v>(field: MacroField, value: &'v str, rule: Option<&MacroRule>) -> O
 }
 
 /// How many bytes of a value are recorded, and how long that is as recorded, the mark of a cut included.
-fn shown(value: &[u8]) -> (usize, usize) {
+fn shown(value: &[u8], most: usize) -> (usize, usize) {
     let width = |byte: &u8| if unreserved(*byte) { 1 } else { 3 };
     let whole: usize = value.iter().map(width).sum();
-    if whole <= MOST_VALUE {
+    if whole <= most {
         return (value.len(), whole);
     }
     let mut long = 0;
     let fits = value.iter().take_while(|byte| {
-        let fits = long + width(byte) < MOST_VALUE;
+        let fits = long + width(byte) < most;
         long += if fits { width(byte) } else { 0 };
         fits
     });
@@ -233,6 +241,16 @@ fn decoded(value: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(plain)
+}
+
+/// What a hop's parameters say of a field: decoded, and `None` where it is not there, was cut or is no text.
+pub fn said(macros: &str, field: MacroField) -> Option<String> {
+    let mut pairs = macros.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == field.as_str())?;
+    if value.ends_with('*') {
+        return None;
+    }
+    String::from_utf8(decoded(value).into_owned()).ok().filter(|text| !text.is_empty())
 }
 
 /// Whether a value stands for nothing: empty, a macro that was not replaced (`__OAID__`, `{oaid}`, `${oaid}`), only zeros,
@@ -344,14 +362,21 @@ mod tests {
             "oaid=1fe9a970-efbb-29e0-0bdd-f5dbbf751ab5&request_id=r%201%26x&ADVERTISER_ID=42&other=1&cid=%E4%B8%AD";
         assert_eq!(normal(2, query), "account=42&creative=%E4%B8%AD&request_id=r%201%26x");
         assert_eq!(normal(2, "cid=1&cid=2"), "creative=1", "the first counts");
+        let said = |field| said(&normal(2, query), field);
+        assert_eq!(said(MacroField::RequestId).as_deref(), Some("r 1&x"));
+        assert_eq!((said(MacroField::Creative).as_deref(), said(MacroField::Callback)), (Some("中"), None));
     }
 
     #[test]
     fn long_values_are_cut_and_the_whole_is_bounded() {
         let long = "a".repeat(300);
-        let cut = normal(2, &format!("callback_param={long}"));
-        assert_eq!(cut.len(), "callback=".len() + 200);
+        let cut = normal(2, &format!("cid={long}"));
+        assert_eq!(cut.len(), "creative=".len() + 200);
         assert!(cut.ends_with("a*"));
+        assert_eq!(said(&cut, MacroField::Creative), None, "a part is no value");
+        let whole = normal(2, &format!("callback_param={long}&cid=1"));
+        assert_eq!(said(&whole, MacroField::Callback), Some(long.clone()), "a callback is whole");
+        assert_eq!(normal(2, &format!("callback_param={}&cid=1", "a".repeat(600))), "creative=1", "or not there");
         let all = normal(
             2,
             &format!("callback_param={long}&cid={long}&request_id={long}&advertiser_id={long}&ts=1668441600123"),

@@ -42,6 +42,8 @@ pub async fn every_outbox<O: Outbox>(open: impl Fn() -> O) {
         (Some(8), Some(1))
     );
 
+    assert!(first.knows(&event("one").id).await.unwrap() && !other.knows("evt_nothing").await.unwrap());
+
     let asked = vec![("code1".into(), at(9)), ("code1".into(), at(10)), ("code2".into(), at(9))];
     assert_eq!(first.not_warned(asked.clone()).await.unwrap(), asked[1..]);
 
@@ -68,6 +70,7 @@ pub async fn every_outbox<O: Outbox>(open: impl Fn() -> O) {
     assert!(newest.len() == 5 && newest.is_sorted_by(|a, b| a > b), "{newest:?}");
     let page = DeliveryQuery { before: Some(newest[1]), ..DeliveryQuery::default() };
     assert_eq!(first.list(&page, 2).await.unwrap(), listed[2..4]);
+    assert_eq!(listed[0].body, event("three").body);
     let dead = DeliveryQuery { state: Some(DeliveryState::Dead), webhook: Some("a".into()), before: None };
     let dead = first.list(&dead, 10).await.unwrap();
     assert_eq!((dead.len(), &*dead[0].event, dead[0].last_status), (1, &*three, Some(500)));

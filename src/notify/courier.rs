@@ -1,4 +1,4 @@
-//! Delivers what is due, one receiver at a time in a task of its own, so that a slow one holds up nobody else. At least
+//! Delivers what is due of webhooks and postbacks, one receiver at a time in a task of its own, so that a slow one holds up nobody else. At least
 //! once: an attempt is noted after its answer, and whoever is killed in between sends the same event again.
 
 use std::collections::BTreeMap;
@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
-use super::client::{Answer, Client, SendError};
+use super::client::{Answer, SendError};
 use super::outbox::{Attempt, DeliveryState, Due, Outbox, OutboxError};
 use crate::clock::Clock;
 use crate::config::webhooks::EventKind;
@@ -90,10 +91,29 @@ impl Tally {
     }
 }
 
+/// Whom events are delivered to.
+#[async_trait]
+pub trait Receiver: Send + Sync {
+    /// Its name in lists, metrics and the outbox.
+    fn name(&self) -> &str;
+
+    /// What it is called in the log and on the command line: `webhook`, `postback`.
+    fn sort(&self) -> &'static str;
+
+    /// The last instant an event that failed is tried again at.
+    fn last(&self, due: &Due) -> Timestamp;
+
+    /// Sends an event, as of `now`.
+    ///
+    /// # Errors
+    /// [`SendError`]; the receiver may have taken the event all the same.
+    async fn send(&self, due: &Due, now: Timestamp) -> Result<Answer, SendError>;
+}
+
 /// Delivers to one receiver.
 pub struct Courier {
     /// How it is sent to.
-    pub client: Client,
+    pub receiver: Box<dyn Receiver>,
     /// Where events wait.
     pub outbox: Arc<dyn Outbox>,
     /// Time.
@@ -114,7 +134,7 @@ impl Courier {
     }
 
     async fn deliver(&self) {
-        let name = &self.client.target().settings.name;
+        let (name, sort) = (self.receiver.name(), self.receiver.sort());
         let mut broken = false;
         loop {
             let posted = self.posted.notified();
@@ -126,7 +146,7 @@ impl Courier {
                 Err(error) => {
                     self.tally.note_store_failure();
                     if !broken {
-                        tracing::error!(%error, webhook = %name, "webhook: nothing can be delivered");
+                        tracing::error!(%error, receiver = %name, "{sort}: nothing can be delivered");
                     }
                     broken = true;
                     None
@@ -149,7 +169,7 @@ impl Courier {
 
     /// Delivers what is due, up to the first failure; when something is due next.
     async fn pass(&self) -> Result<Option<Timestamp>, OutboxError> {
-        let name = &self.client.target().settings.name;
+        let name = self.receiver.name();
         self.tally.look(&*self.outbox, name).await?;
         loop {
             let due = self.outbox.due(name, self.clock.now(), BATCH).await?;
@@ -171,14 +191,14 @@ impl Courier {
     }
 
     async fn attempt(&self, due: &Due) -> Result<Sent, OutboxError> {
-        let settings = &self.client.target().settings;
-        let answer = self.client.send(&due.event, &due.body, self.clock.now()).await;
+        let (name, sort) = (self.receiver.name(), self.receiver.sort());
+        let answer = self.receiver.send(due, self.clock.now()).await;
         let now = self.clock.now();
         let mut random = [0; 4];
         // Without randomness the waits are all alike, which does no harm.
         let _ = getrandom::fill(&mut random);
         let mut attempt = judge(&answer, due.attempts, now, u32::from_le_bytes(random));
-        let last = settings.give_up_after.after(due.since);
+        let last = self.receiver.last(due);
         if attempt.state == DeliveryState::Pending && attempt.next_at > last {
             attempt.state = DeliveryState::Dead;
         }
@@ -187,19 +207,19 @@ impl Courier {
             DeliveryState::Pending => Sent::Failed,
             DeliveryState::Dead => Sent::Dead,
         };
-        self.tally.count(&settings.name, due.kind, sent);
+        self.tally.count(name, due.kind, sent);
         match sent {
-            Sent::Delivered => tracing::debug!(webhook = %settings.name, event = %due.event, "webhook: delivered"),
+            Sent::Delivered => tracing::debug!(receiver = %name, event = %due.event, "{sort}: delivered"),
             Sent::Failed => {
                 let (error, again) = (&attempt.error, attempt.next_at);
-                tracing::warn!(webhook = %settings.name, event = %due.event, %error, %again, "webhook: not delivered");
+                tracing::warn!(receiver = %name, event = %due.event, %error, %again, "{sort}: not delivered");
             }
             Sent::Dead => {
                 let error = &attempt.error;
-                tracing::error!(webhook = %settings.name, event = %due.event, %error, "webhook: given up; see `hopgate webhook list`");
+                tracing::error!(receiver = %name, event = %due.event, %error, "{sort}: given up; see `hopgate {sort} list`");
             }
         }
-        self.outbox.note(&due.event, &settings.name, attempt).await?;
+        self.outbox.note(&due.event, name, attempt).await?;
         Ok(sent)
     }
 }
@@ -222,6 +242,7 @@ fn judge(answer: &Result<Answer, SendError>, attempts: u32, now: Timestamp, rand
             let asked = answer.retry_after.map_or(0, |seconds| i64::from(seconds) * 1_000_000);
             (DeliveryState::Pending, format!("answered {}", answer.status), wait.max(asked.min(LONGEST_WAIT)))
         }
+        Err(error @ SendError::Useless(_)) => (DeliveryState::Dead, error.to_string(), 0),
         Err(error) => (DeliveryState::Pending, error.to_string(), wait),
     };
     Attempt { at: now, status, error, state, next_at: now.plus_micros(wait) }

@@ -5,7 +5,8 @@
 //! - [`event`]: what receivers are told, and its id; [`sign`]: how they know who says so;
 //! - [`outbox`], [`sqlite`]: events kept until they are delivered or given up;
 //! - [`target`], [`client`]: whom an event may be sent to, and sending it;
-//! - [`courier`]: delivering what is due; [`herald`], [`expiring`]: noticing what is to be told.
+//! - [`courier`]: delivering what is due; [`herald`], [`expiring`]: noticing what is to be told;
+//! - [`postback`]: telling ad platforms of orders, by the same outbox and courier.
 
 #[cfg(test)]
 mod conformance;
@@ -16,6 +17,7 @@ pub mod event;
 pub mod expiring;
 pub mod herald;
 pub mod outbox;
+pub mod postback;
 pub mod sign;
 pub mod sqlite;
 pub mod target;

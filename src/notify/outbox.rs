@@ -34,7 +34,7 @@ closed_list! {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum OutboxError {
     /// The database failed or cannot be reached. Nothing of this call was kept.
-    #[error("webhook outbox: {0}. Check its disk or server; events wait, clicks go on")]
+    #[error("outbox of events: {0}. Check its disk or server; events wait, clicks go on")]
     Unavailable(String),
 }
 
@@ -109,6 +109,9 @@ pub struct Delivery {
     pub last_status: Option<u16>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// The JSON that is sent.
+    #[serde(skip)]
+    pub body: String,
 }
 
 /// Which deliveries to list; every field given must fit.
@@ -142,6 +145,9 @@ pub trait Outbox: Send + Sync {
 
     /// Up to where a source has been read, if it ever was.
     async fn mark(&self, mark: Mark) -> Result<Option<i64>, OutboxError>;
+
+    /// Whether an event with this id is kept.
+    async fn knows(&self, event: &str) -> Result<bool, OutboxError>;
 
     /// Those of these that were not told of yet.
     async fn not_warned(&self, links: Vec<Warned>) -> Result<Vec<Warned>, OutboxError>;

@@ -13,18 +13,26 @@ use crate::config::webhooks::EventKind;
 use crate::domain::time::Timestamp;
 use crate::sqlite::{self, Schema, SqliteError};
 
-const SCHEMA: Schema = Schema {
-    name: "webhooks",
-    steps: &["
-        CREATE TABLE webhook_events (
+/// The tables of an outbox, all with one prefix: each outbox of a file has its own.
+macro_rules! tables {
+    ($prefix:literal) => {
+        concat!(
+            "
+        CREATE TABLE ",
+            $prefix,
+            "_events (
             id TEXT PRIMARY KEY NOT NULL,
             kind TEXT NOT NULL,
             body TEXT NOT NULL,
             keep_until BIGINT NOT NULL
         );
-        CREATE TABLE webhook_deliveries (
+        CREATE TABLE ",
+            $prefix,
+            "_deliveries (
             number BIGINT PRIMARY KEY NOT NULL,
-            event TEXT NOT NULL REFERENCES webhook_events (id),
+            event TEXT NOT NULL REFERENCES ",
+            $prefix,
+            "_events (id),
             webhook TEXT NOT NULL,
             state TEXT NOT NULL,
             attempts BIGINT NOT NULL,
@@ -36,42 +44,87 @@ const SCHEMA: Schema = Schema {
             last_error TEXT,
             UNIQUE (event, webhook)
         );
-        CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook, state, next_at);
-        CREATE TABLE webhook_marks (
+        CREATE INDEX ",
+            $prefix,
+            "_deliveries_due ON ",
+            $prefix,
+            "_deliveries (webhook, state, next_at);
+        CREATE TABLE ",
+            $prefix,
+            "_marks (
             name TEXT PRIMARY KEY NOT NULL,
             value BIGINT NOT NULL
         );
-        CREATE TABLE webhook_warned (
+        CREATE TABLE ",
+            $prefix,
+            "_warned (
             code TEXT NOT NULL,
             until BIGINT NOT NULL,
             PRIMARY KEY (code, until)
         );
-        CREATE INDEX webhook_warned_until ON webhook_warned (until);
-    "],
-};
+        CREATE INDEX ",
+            $prefix,
+            "_warned_until ON ",
+            $prefix,
+            "_warned (until);
+"
+        )
+    };
+}
+
+const WEBHOOKS: Schema = Schema { name: "webhooks", steps: &[tables!("webhook")] };
+const POSTBACKS: Schema = Schema { name: "postbacks", steps: &[tables!("postback")] };
+
+/// The prefix of one outbox's tables.
+#[derive(Clone, Copy)]
+struct Names(&'static str);
+
+impl Names {
+    /// A statement with the prefix where `@` stands.
+    fn of(self, statement: &str) -> String {
+        statement.replace('@', self.0)
+    }
+}
 
 /// The page cache, in KiB.
 const CACHE: u32 = 1_024;
 
 /// The embedded outbox.
-pub struct SqliteOutbox(Arc<Mutex<Connection>>);
+pub struct SqliteOutbox {
+    connection: Arc<Mutex<Connection>>,
+    names: Names,
+}
 
 impl SqliteOutbox {
-    /// Opens the file, creating it when missing.
+    /// Opens the outbox of webhooks in a file, creating it when missing.
     ///
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(SqliteOutbox(Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?))))
+        Self::of(path, &WEBHOOKS, "webhook")
+    }
+
+    /// Opens the outbox of postbacks in a file, creating it when missing.
+    ///
+    /// # Errors
+    /// [`SqliteError`] naming the file.
+    pub fn open_postbacks(path: &Path) -> Result<Self, SqliteError> {
+        Self::of(path, &POSTBACKS, "postback")
+    }
+
+    fn of(path: &Path, schema: &Schema, prefix: &'static str) -> Result<Self, SqliteError> {
+        let connection = Arc::new(Mutex::new(sqlite::open(path, schema, CACHE)?));
+        Ok(SqliteOutbox { connection, names: Names(prefix) })
     }
 
     async fn run<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
+        work: impl FnOnce(&mut Connection, Names) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, OutboxError> {
-        let connection = Arc::clone(&self.0);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        let (connection, names) = (Arc::clone(&self.connection), self.names);
+        let task = tokio::task::spawn_blocking(move || {
+            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), names)
+        });
         task.await.map_err(unavailable)?.map_err(unavailable)
     }
 }
@@ -106,28 +159,27 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_micros),
         last_status: row.get(9)?,
         last_error: row.get(10)?,
+        body: row.get(11)?,
     })
 }
 
 #[async_trait]
 impl Outbox for SqliteOutbox {
     async fn post(&self, posting: Posting, now: Timestamp) -> Result<u64, OutboxError> {
-        self.run(move |connection| {
+        self.run(move |connection, names| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut number: i64 =
                 transaction
-                    .query_row("SELECT COALESCE(MAX(number), 0) FROM webhook_deliveries", [], |row| row.get(0))?;
+                    .query_row(&names.of("SELECT COALESCE(MAX(number), 0) FROM @_deliveries"), [], |row| row.get(0))?;
             let mut new = 0;
             {
                 let mut event_row = transaction.prepare_cached(
-                    "INSERT INTO webhook_events (id, kind, body, keep_until) VALUES (?1, ?2, ?3, ?4) \
-                     ON CONFLICT (id) DO NOTHING",
+                    &names.of("INSERT INTO @_events (id, kind, body, keep_until) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (id) DO NOTHING"),
                 )?;
-                let mut delivery_row = transaction.prepare_cached(
-                    "INSERT INTO webhook_deliveries \
+                let mut delivery_row = transaction.prepare_cached(&names.of("INSERT INTO @_deliveries \
                      (number, event, webhook, state, attempts, created_at, since, next_at) \
-                     VALUES (?1, ?2, ?3, 'pending', 0, ?4, ?4, ?4) ON CONFLICT (event, webhook) DO NOTHING",
-                )?;
+                     VALUES (?1, ?2, ?3, 'pending', 0, ?4, ?4, ?4) ON CONFLICT (event, webhook) DO NOTHING"))?;
                 for (event, webhooks) in &posting.events {
                     event_row.execute(params![event.id, event.kind.as_str(), event.body, event.keep_until.micros()])?;
                     for webhook in webhooks {
@@ -137,16 +189,16 @@ impl Outbox for SqliteOutbox {
                         }
                     }
                 }
-                let mut mark_row = transaction.prepare_cached(
-                    "INSERT INTO webhook_marks (name, value) VALUES (?1, ?2) \
-                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                )?;
+                let mut mark_row = transaction
+                    .prepare_cached(&names.of("INSERT INTO @_marks (name, value) VALUES (?1, ?2) \
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value"))?;
                 for (mark, value) in &posting.marks {
                     mark_row.execute(params![mark.as_str(), value])?;
                 }
-                let mut warned_row = transaction.prepare_cached(
-                    "INSERT INTO webhook_warned (code, until) VALUES (?1, ?2) ON CONFLICT (code, until) DO NOTHING",
-                )?;
+                let mut warned_row = transaction
+                    .prepare_cached(&names.of(
+                        "INSERT INTO @_warned (code, until) VALUES (?1, ?2) ON CONFLICT (code, until) DO NOTHING",
+                    ))?;
                 for (code, until) in &posting.warned {
                     warned_row.execute(params![&**code, until.micros()])?;
                 }
@@ -158,16 +210,25 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn mark(&self, mark: Mark) -> Result<Option<i64>, OutboxError> {
-        self.run(move |connection| {
-            let sql = "SELECT value FROM webhook_marks WHERE name = ?1";
+        self.run(move |connection, names| {
+            let sql = &names.of("SELECT value FROM @_marks WHERE name = ?1");
             connection.query_row(sql, [mark.as_str()], |row| row.get(0)).optional()
         })
         .await
     }
 
+    async fn knows(&self, event: &str) -> Result<bool, OutboxError> {
+        let event = event.to_owned();
+        self.run(move |connection, names| {
+            connection.prepare_cached(&names.of("SELECT 1 FROM @_events WHERE id = ?1"))?.exists([event])
+        })
+        .await
+    }
+
     async fn not_warned(&self, links: Vec<Warned>) -> Result<Vec<Warned>, OutboxError> {
-        self.run(move |connection| {
-            let mut known = connection.prepare_cached("SELECT 1 FROM webhook_warned WHERE code = ?1 AND until = ?2")?;
+        self.run(move |connection, names| {
+            let mut known =
+                connection.prepare_cached(&names.of("SELECT 1 FROM @_warned WHERE code = ?1 AND until = ?2"))?;
             let mut new = Vec::with_capacity(links.len());
             for link in links {
                 if !known.exists(params![&*link.0, link.1.micros()])? {
@@ -181,11 +242,11 @@ impl Outbox for SqliteOutbox {
 
     async fn due(&self, webhook: &str, now: Timestamp, limit: usize) -> Result<Vec<Due>, OutboxError> {
         let webhook = webhook.to_owned();
-        self.run(move |connection| {
+        self.run(move |connection, names| {
             let mut statement = connection.prepare_cached(
-                "SELECT d.event, e.kind, e.body, d.attempts, d.since FROM webhook_deliveries d \
-                 JOIN webhook_events e ON e.id = d.event \
-                 WHERE d.webhook = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.number LIMIT ?3",
+                &names.of("SELECT d.event, e.kind, e.body, d.attempts, d.since FROM @_deliveries d \
+                 JOIN @_events e ON e.id = d.event \
+                 WHERE d.webhook = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.number LIMIT ?3"),
             )?;
             let read = |row: &Row<'_>| {
                 let kind: String = row.get(1)?;
@@ -205,8 +266,8 @@ impl Outbox for SqliteOutbox {
 
     async fn next_due(&self, webhook: &str) -> Result<Option<Timestamp>, OutboxError> {
         let webhook = webhook.to_owned();
-        self.run(move |connection| {
-            let sql = "SELECT MIN(next_at) FROM webhook_deliveries WHERE webhook = ?1 AND state = 'pending'";
+        self.run(move |connection, names| {
+            let sql = &names.of("SELECT MIN(next_at) FROM @_deliveries WHERE webhook = ?1 AND state = 'pending'");
             let mut statement = connection.prepare_cached(sql)?;
             let next: Option<i64> = statement.query_row([webhook], |row| row.get(0))?;
             Ok(next.map(Timestamp::from_micros))
@@ -216,10 +277,10 @@ impl Outbox for SqliteOutbox {
 
     async fn note(&self, event: &str, webhook: &str, attempt: Attempt) -> Result<(), OutboxError> {
         let (event, webhook) = (event.to_owned(), webhook.to_owned());
-        self.run(move |connection| {
+        self.run(move |connection, names| {
             let mut statement = connection.prepare_cached(
-                "UPDATE webhook_deliveries SET state = ?3, attempts = attempts + 1, next_at = ?4, last_at = ?5, \
-                 last_status = ?6, last_error = ?7 WHERE event = ?1 AND webhook = ?2",
+                &names.of("UPDATE @_deliveries SET state = ?3, attempts = attempts + 1, next_at = ?4, last_at = ?5, \
+                 last_status = ?6, last_error = ?7 WHERE event = ?1 AND webhook = ?2"),
             )?;
             let error = Some(attempt.error).filter(|error| !error.is_empty());
             let (next_at, at) = (attempt.next_at.micros(), attempt.at.micros());
@@ -231,11 +292,11 @@ impl Outbox for SqliteOutbox {
 
     async fn list(&self, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>, OutboxError> {
         let query = query.clone();
-        self.run(move |connection| {
-            let mut sql = "SELECT d.number, d.event, e.kind, d.webhook, d.state, d.attempts, d.created_at, d.next_at, \
-                           d.last_at, d.last_status, d.last_error FROM webhook_deliveries d \
-                           JOIN webhook_events e ON e.id = d.event WHERE d.number < ?1"
-                .to_owned();
+        self.run(move |connection, names| {
+            let mut sql =
+                names.of("SELECT d.number, d.event, e.kind, d.webhook, d.state, d.attempts, d.created_at, d.next_at, \
+                           d.last_at, d.last_status, d.last_error, e.body FROM @_deliveries d \
+                           JOIN @_events e ON e.id = d.event WHERE d.number < ?1");
             let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(query.before.unwrap_or(i64::MAX))];
             if let Some(webhook) = query.webhook {
                 values.push(Box::new(webhook));
@@ -255,16 +316,16 @@ impl Outbox for SqliteOutbox {
 
     async fn retry(&self, event: &str, webhook: Option<&str>, now: Timestamp) -> Result<Option<u64>, OutboxError> {
         let (event, webhook) = (event.to_owned(), webhook.map(str::to_owned));
-        self.run(move |connection| {
+        self.run(move |connection, names| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let known: i64 = transaction.query_row(
-                "SELECT COUNT(*) FROM webhook_deliveries WHERE event = ?1 AND webhook = COALESCE(?2, webhook)",
+                &names.of("SELECT COUNT(*) FROM @_deliveries WHERE event = ?1 AND webhook = COALESCE(?2, webhook)"),
                 params![event, webhook],
                 |row| row.get(0),
             )?;
             let changed = transaction.execute(
-                "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, since = ?3, next_at = ?3 \
-                 WHERE event = ?1 AND webhook = COALESCE(?2, webhook) AND state <> 'delivered'",
+                &names.of("UPDATE @_deliveries SET state = 'pending', attempts = 0, since = ?3, next_at = ?3 \
+                 WHERE event = ?1 AND webhook = COALESCE(?2, webhook) AND state <> 'delivered'"),
                 params![event, webhook, now.micros()],
             )?;
             transaction.commit()?;
@@ -274,12 +335,16 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn counts(&self) -> Result<Vec<Count>, OutboxError> {
-        self.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT webhook, state, COUNT(*) FROM webhook_deliveries GROUP BY webhook, state ORDER BY webhook, state",
-            )?;
+        self.run(|connection, names| {
+            let mut statement = connection.prepare_cached(&names.of(
+                "SELECT webhook, state, COUNT(*) FROM @_deliveries GROUP BY webhook, state ORDER BY webhook, state",
+            ))?;
             let read = |row: &Row<'_>| {
-                Ok(Count { webhook: row.get(0)?, state: state(row, 1)?, deliveries: row.get::<_, i64>(2)?.unsigned_abs() })
+                Ok(Count {
+                    webhook: row.get(0)?,
+                    state: state(row, 1)?,
+                    deliveries: row.get::<_, i64>(2)?.unsigned_abs(),
+                })
             };
             statement.query_map([], read)?.collect()
         })
@@ -287,17 +352,20 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn forget(&self, now: Timestamp) -> Result<u64, OutboxError> {
-        self.run(move |connection| {
+        self.run(move |connection, names| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let over = "SELECT id FROM webhook_events WHERE keep_until < ?1 AND id NOT IN \
-                        (SELECT event FROM webhook_deliveries WHERE state = 'pending')";
+            let over = &names.of("SELECT id FROM @_events WHERE keep_until < ?1 AND id NOT IN \
+                        (SELECT event FROM @_deliveries WHERE state = 'pending')");
             // Deliveries first: they refer to their event.
-            transaction.execute(&format!("DELETE FROM webhook_deliveries WHERE event IN ({over})"), [now.micros()])?;
-            let forgotten = transaction.execute(
-                "DELETE FROM webhook_events WHERE keep_until < ?1 AND id NOT IN (SELECT event FROM webhook_deliveries)",
+            transaction.execute(
+                &format!("{} ({over})", names.of("DELETE FROM @_deliveries WHERE event IN")),
                 [now.micros()],
             )?;
-            transaction.execute("DELETE FROM webhook_warned WHERE until < ?1", [now.micros()])?;
+            let forgotten = transaction.execute(
+                &names.of("DELETE FROM @_events WHERE keep_until < ?1 AND id NOT IN (SELECT event FROM @_deliveries)"),
+                [now.micros()],
+            )?;
+            transaction.execute(&names.of("DELETE FROM @_warned WHERE until < ?1"), [now.micros()])?;
             transaction.commit()?;
             Ok(forgotten as u64)
         })
@@ -315,5 +383,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outbox.sqlite");
         every_outbox(|| SqliteOutbox::open(&path).unwrap()).await;
+        // Another one in the same file, which knows nothing of the first.
+        every_outbox(|| SqliteOutbox::open_postbacks(&path).unwrap()).await;
     }
 }

@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use url::Url;
+
 use super::sign::{SecretError, Secrets};
 use crate::config::webhooks::{WebhookSettings, not_public};
 use crate::outbound::{LookUpError, look_up};
@@ -52,11 +54,19 @@ impl Target {
 /// # Errors
 /// [`TargetError`].
 pub async fn resolve(settings: &WebhookSettings) -> Result<Vec<SocketAddr>, TargetError> {
-    let host = settings.url.host_str().unwrap_or_default().to_owned();
-    let port = settings.url.port_or_known_default().unwrap_or(443);
+    resolve_url(&settings.url, settings.allow_private).await
+}
+
+/// The addresses of a fixed address as they are now, every one of them checked.
+///
+/// # Errors
+/// [`TargetError`].
+pub async fn resolve_url(url: &Url, allow_private: bool) -> Result<Vec<SocketAddr>, TargetError> {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let port = url.port_or_known_default().unwrap_or(443);
     // An IPv6 address stands in brackets in a URL and without them everywhere else.
     let name = host.trim_start_matches('[').trim_end_matches(']');
-    look_up(name, port, settings.allow_private).await.map_err(|error| match error {
+    look_up(name, port, allow_private).await.map_err(|error| match error {
         LookUpError::Unresolved { problem, .. } => TargetError::Unresolved { host, problem },
         LookUpError::NotPublic { address, .. } => TargetError::Refused { host, problem: not_public(address) },
     })

@@ -102,7 +102,7 @@ impl Sheet {
             for (column, cell) in self.columns.iter().zip(row) {
                 let money = matches!(cell, Cell::Money(_)) == column.name.ends_with("_fen");
                 let estimate = matches!(cell, Cell::Estimate { .. }) == column.is_estimate();
-                if !matches!(cell, Cell::None) && !(money && estimate) {
+                if !(matches!(cell, Cell::None) || money && estimate) {
                     faults.push(format!("row {number}: {cell:?} in the column `{}`", column.name));
                 }
             }

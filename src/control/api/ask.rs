@@ -168,6 +168,7 @@ mod tests {
             shadow: Arc::default(),
             keys: Arc::new(SqliteKeyStore::open(&file).unwrap()),
             outbox: Arc::new(SqliteOutbox::open(&file).unwrap()),
+            postbacks: Arc::new(SqliteOutbox::open_postbacks(&file).unwrap()),
             orders: Arc::new(SqliteOrderStore::open(&file, ClickKey::new(&[7; 16])).unwrap()),
             settler,
             stats,

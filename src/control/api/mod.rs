@@ -12,6 +12,7 @@ mod ledger;
 mod links;
 mod orders;
 mod policies;
+pub(crate) mod postbacks;
 mod qr;
 mod query;
 mod reports;
@@ -106,6 +107,7 @@ enum Action {
     ShowCalendar,
     ReportExpiring,
     ListDeliveries,
+    ListPostbacks,
     ReportOrders,
     ListOrders,
     ShowOrder,
@@ -207,6 +209,7 @@ pub const ROUTES: &[Route] = &[
         "Take a position back",
     ),
     route(Verb::Get, "/v1/orders/{network}/{line}", Action::ShowOrder, EARNERS, "Read a line with all its reports"),
+    route(Verb::Get, "/v1/postbacks", Action::ListPostbacks, OPS, "List which platform was told of which order"),
     route(Verb::Post, "/v1/policies/backtest", Action::BeginBacktest, OWNERS, "Decide recorded hops under a candidate"),
     route(Verb::Get, "/v1/policies/backtests/{id}", Action::ShowBacktest, OWNERS, "Read a backtest"),
     route(Verb::Delete, "/v1/policies/backtests/{id}", Action::RemoveBacktest, OWNERS, "End or forget a backtest"),
@@ -278,6 +281,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Api>> {
         Action::ShowCalendar => on(filter, calendar::calendar),
         Action::ReportExpiring => on(filter, reports::expiring),
         Action::ListDeliveries => on(filter, webhooks::deliveries),
+        Action::ListPostbacks => on(filter, postbacks::postbacks),
         Action::ListPeriods => on(filter, ledger::periods),
         Action::ClosePeriod => on(filter, ledger::close),
         Action::ReportOrders => on(filter, orders::report),

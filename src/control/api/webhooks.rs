@@ -16,12 +16,11 @@ use crate::notify::outbox::{DeliveryQuery, DeliveryState};
 const USUAL: usize = 100;
 const MOST: usize = 500;
 
-const KNOWN: [&str; 4] = ["webhook", "state", "cursor", "limit"];
-
-fn read(raw: &str) -> Result<(DeliveryQuery, usize), Vec<FieldFault>> {
+/// Reads which deliveries are asked for; `who` is what receivers are called: `webhook`, `postback`.
+pub(super) fn read(raw: &str, who: &str) -> Result<(DeliveryQuery, usize), Vec<FieldFault>> {
     let (mut query, mut asked) = (DeliveryQuery::default(), USUAL);
     let Walked { faults, .. } = walk(raw, usize::MAX, |name, value, fault| match name {
-        "webhook" => query.webhook = Some(value.to_owned()),
+        name if name == who => query.webhook = Some(value.to_owned()),
         "state" => match DeliveryState::parse(value) {
             Some(state) => query.state = Some(state),
             None => {
@@ -37,13 +36,13 @@ fn read(raw: &str) -> Result<(DeliveryQuery, usize), Vec<FieldFault>> {
             Ok(number) => asked = number,
             Err(problem) => fault("out_of_range", problem),
         },
-        _ => fault("unknown_field", format!("not known: use {}", KNOWN.join(", "))),
+        _ => fault("unknown_field", format!("not known: use {who}, state, cursor, limit")),
     });
     if faults.is_empty() { Ok((query, asked)) } else { Err(faults) }
 }
 
 pub(super) async fn deliveries(State(api): State<Arc<Api>>, RawQuery(raw): RawQuery) -> Result<Json<Value>, ApiError> {
-    let (query, limit) = read(raw.as_deref().unwrap_or_default())?;
+    let (query, limit) = read(raw.as_deref().unwrap_or_default(), "webhook")?;
     let found = api.state.outbox.list(&query, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.number.to_string());
     Ok(Json(json!({ "deliveries": found, "next_cursor": next })))

@@ -187,6 +187,15 @@ impl<'s> Taker<'s> {
         Ok(())
     }
 
+    /// Takes the rest of what could be read; the batch is not noted as read to its end.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was taken before stays.
+    pub async fn break_off(mut self) -> Result<Taken, StoreError> {
+        self.flush().await?;
+        Ok(self.taken)
+    }
+
     /// Takes the rest, and notes that the batch was read to its end.
     ///
     /// # Errors
