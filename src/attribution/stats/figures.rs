@@ -477,7 +477,9 @@ mod tests {
             }
             let who = if question.code.is_some() { "link" } else { "creator" };
             println!("{who} by {by}, {} hours: {best:?}", (to.micros() - from.micros()) / HOUR);
-            assert!(best < Duration::from_millis(50), "by {by}: {best:?}");
+            // 50 ms is what is promised of a release build; SQLite without optimisation on a busy machine takes longer.
+            let most = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 50 });
+            assert!(best < most, "by {by}: {best:?}");
             answer.unwrap()
         };
         for by in [Dimension::Day, Dimension::Surface, Dimension::Placement, Dimension::Outcome, Dimension::Reason] {
