@@ -36,7 +36,6 @@ use crate::alliance::sink::OrderSink;
 use crate::alliance::sqlite::SqlitePullStore;
 use crate::archive::Recorded;
 use crate::archive::keeper::Follower;
-use crate::attribution::announce::Announcer;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Counting;
@@ -512,7 +511,7 @@ impl App {
 
         let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
         orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
-        let announcer: Arc<dyn Announcer> = Arc::<Teller>::clone(&postbacks.teller);
+        let announcer = Arc::<Teller>::clone(&postbacks.teller);
         ledger::start(&runtime, settler, announcer, clock, books, control_drained.clone());
         let parts = notify::Parts {
             clients,
