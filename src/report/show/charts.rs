@@ -232,12 +232,15 @@ fn funnel(sheet: &Sheet, values: &[usize], number: usize, out: &mut String) -> s
         format!("{} {}", column.en, shown(column, &row[*value]))
     });
     let told = told.collect::<Vec<_>>().join("; ");
-    begin(out, number, ("漏斗", "Funnel"), &told, (WIDTH, STEP * steps.len() as f64))?;
+    let reckoned = steps.iter().any(|(_, (_, ends))| ends.is_some());
+    let titles =
+        if reckoned { ("漏斗（抽样推算）", "Funnel, reckoned from samples") } else { ("漏斗", "Funnel") };
+    begin(out, number, titles, &told, (WIDTH, STEP * steps.len() as f64))?;
     let scale = WIDTH / most;
     let mut last: Option<(f64, f64)> = None;
     for (place, (value, (figure, ends))) in steps.iter().enumerate() {
         let column = &sheet.columns[*value];
-        let (y, size) = (STEP * place as f64, (figure * scale).max(1.0));
+        let (y, size) = (STEP * place as f64, if *figure > 0.0 { (figure * scale).max(1.0) } else { 0.0 });
         let left = (WIDTH - size) / 2.0;
         if let Some((x, width)) = last {
             writeln!(
