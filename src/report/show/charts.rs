@@ -165,8 +165,8 @@ fn lines(sheet: &Sheet, time: usize, values: &[usize], number: usize, out: &mut 
     let (since, until) = (day(&first.1[time]), day(&last.1[time]));
     let height = BOTTOM + 22.0 + 16.0 * values.len() as f64;
     begin(out, number, ("随时间", "over time"), &format!("{names}: {since} … {until}"), (WIDTH, height))?;
-    let top = rows.iter().flat_map(|(_, row)| values.iter().map(move |value| (*value, row)));
-    let top = top.filter(|(value, row)| measured(row, *value).is_some_and(|(figure, _)| figure >= most)).next_back();
+    let mut top = rows.iter().flat_map(|(_, row)| values.iter().map(move |value| (*value, row)));
+    let top = top.rfind(|(value, row)| measured(row, *value).is_some_and(|(figure, _)| figure >= most));
     let top = top.map(|(value, row)| shown(&sheet.columns[value], &row[value])).unwrap_or_default();
     writeln!(
         out,
