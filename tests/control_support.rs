@@ -253,6 +253,19 @@ pub fn fits(description: &Value, schema: &Value, value: &Value, place: &str) {
         let kept = any.iter().filter(|one| (one["type"] == "null") == value.is_null());
         return kept.for_each(|one| fits(description, one, value, place));
     }
+    if let Some(parts) = schema["allOf"].as_array() {
+        // Parts of one object: every property of any is declared, and what any requires is required.
+        let mut whole = serde_json::json!({"type": "object", "properties": {}, "required": []});
+        for part in parts {
+            let pointer = part["$ref"].as_str().and_then(|name| name.strip_prefix('#'));
+            let part = pointer.map_or(part, |pointer| description.pointer(pointer).unwrap());
+            for (name, declared) in part["properties"].as_object().unwrap() {
+                whole["properties"][name] = declared.clone();
+            }
+            whole["required"].as_array_mut().unwrap().extend(part["required"].as_array().cloned().unwrap_or_default());
+        }
+        return fits(description, &whole, value, place);
+    }
     if let Some(known) = schema["enum"].as_array() {
         assert!(known.contains(value), "{place}: {value} is none of {known:?}");
     }

@@ -548,5 +548,5 @@ fn what_came_up_in_making_a_link_is_said_to_its_creator() {
     assert_eq!(other.header("location"), "/?code=short-1");
     // Fingers need room for what is tapped.
     assert!(page.body.contains(".tap,li a{display:inline-flex;align-items:center;min-height:2.75rem}"));
-    assert_eq!(page.body.matches("<a class=\"tap\"").count(), 2, "{}", page.body);
+    assert_eq!(page.body.matches("<a class=\"tap\"").count(), 5, "{}", page.body);
 }
