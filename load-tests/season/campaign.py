@@ -217,7 +217,7 @@ class Campaign:
         order = list(range(len(links)))
         dice.shuffle(order)
         crowd = self.crowd = max(1_000, hops // 5)
-        kinds = ((0, 9_000), (BOT, 400), (HEAD, 150), (PREFETCH, 100), (BOT | PREVIEW, 100), (DATACENTER, 250))
+        kinds = ((BOT, 40), (HEAD, 15), (PREFETCH, 10), (BOT | PREVIEW, 10), (DATACENTER, 25))
         flag_values, flag_weights = [k for k, _ in kinds], list(accumulate(w for _, w in kinds))
         # Eleven times the usual traffic on the day itself, four times on the first and the day before.
         peak = {beijing_day(instant(f"2022-11-{day:02}")): rush for day, rush in ((1, 4), (10, 4), (11, 11))}

@@ -116,7 +116,7 @@ def lines(table, hopgate, campaign, truth):
         table.all(f"lines: {column}", {key: worth[place] for key, (_, _, match, worth) in of.items() if match.party},
                   {key: row[column] for key, row in found.items() if row["credited_to"]}, why)
     # The chain of some: runner-up, window, policy version, agreement.
-    sample = sorted(truth.lines)[:: max(1, len(truth.lines) // 40)]
+    sample = sorted(truth.lines)[:: max(1, len(truth.lines) // 20)]
     wanted, shown = {}, {}
     for key in sample:
         line, last, match, _ = truth.lines[key]

@@ -31,7 +31,7 @@ from steps import Steps  # noqa: E402
 from truth import Truth  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT, FULL = (20_000, 1_000, 3), (5_000_000, 200_000, 25)
+SHORT, FULL = (20_000, 1_000, 6), (5_000_000, 200_000, 30)
 
 
 def arguments():
@@ -149,8 +149,8 @@ reserve = "1s"
 [privacy]
 keep_visitors = "forever"
 [attribution]
-keep_touches = "9999d"
-keep_visitors = "9999d"
+keep_touches = "3650d"
+keep_visitors = "3650d"
 """
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ impl Work {
         let now = Clock::System.now();
         let before = age(now.min(self.clock.now()), keep);
         let what = What { before, creator: None, code: None };
-        let how = How { dry_run: false, thorough: false, whole: false };
+        let how = How { dry_run: false, thorough: false, journal: false, clicks: false };
         let done = self.keeper.purge(&what, how, &self.raw, now).and_then(|record| {
             if record.did_something() {
                 note(&self.purges, &record)?;

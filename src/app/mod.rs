@@ -36,7 +36,6 @@ use crate::alliance::sink::OrderSink;
 use crate::alliance::sqlite::SqlitePullStore;
 use crate::archive::Recorded;
 use crate::archive::keeper::Follower;
-use crate::attribution::announce::Nobody;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
 use crate::attribution::ledger::settle::Counting;
@@ -74,6 +73,7 @@ use crate::notify::client::clients;
 use crate::notify::courier::Tally;
 use crate::notify::outbox::Outbox;
 use crate::notify::postback::receiver::receivers;
+use crate::notify::postback::teller::Teller;
 use crate::notify::sqlite::SqliteOutbox;
 use crate::policies::folder;
 use crate::policies::publish::{Publisher, Rules, StartFault};
@@ -511,7 +511,8 @@ impl App {
 
         let (links, clock) = (gateway.catalog.clone(), gateway.clock.clone());
         orders::start(&runtime, orders, links, clock.clone(), order_tally, control_drained.clone());
-        ledger::start(&runtime, settler, Arc::new(Nobody), clock, books, control_drained.clone());
+        let announcer = Arc::<Teller>::clone(&postbacks.teller);
+        ledger::start(&runtime, settler, announcer, clock, books, control_drained.clone());
         let parts = notify::Parts {
             clients,
             gateway: Arc::clone(&gateway),

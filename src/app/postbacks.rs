@@ -1,6 +1,5 @@
 //! Starts what tells ad platforms of orders: a courier for each postback, and who keeps what they are told.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::config::settings::Settings;
 use crate::domain::click_id::ClickKey;
 use crate::notify::courier::{Courier, Receiver, Tally};
 use crate::notify::outbox::Outbox;
-use crate::notify::postback::macros::JournalMacros;
+use crate::notify::postback::macros::RecordedMacros;
 use crate::notify::postback::teller::{Passed, Teller};
 use crate::notify::sqlite::SqliteOutbox;
 use crate::sqlite::SqliteError;
@@ -42,12 +41,11 @@ impl Postbacks {
     pub fn open(settings: &Settings, click_key: ClickKey, clock: Clock) -> Result<Self, SqliteError> {
         let data = DataDir::new(&settings.data_dir);
         let outbox: Arc<dyn Outbox> = Arc::new(SqliteOutbox::open_postbacks(&data.database())?);
-        let journal: &Path = &data.journal();
         let teller = Teller {
             // A rehearsal tells nobody: its midnight has not come.
             postbacks: if matches!(clock, Clock::Shifted(_)) { Vec::new() } else { settings.postbacks.clone() },
             outbox: Arc::clone(&outbox),
-            macros: Arc::new(JournalMacros::new(journal.to_path_buf())),
+            macros: Arc::new(RecordedMacros::new(data.hops())),
             click_key,
             clock,
             posted: Arc::new(Notify::new()),

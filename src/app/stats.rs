@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 use tokio::sync::watch as signal;
 
 use crate::attribution::stats::Stats;
+use crate::attribution::stats::follow::Mark;
 use crate::clock::Clock;
 use crate::config::attribution::AttributionSettings;
 use crate::domain::time::Timestamp;
@@ -19,6 +20,8 @@ use crate::telemetry::metrics::{counter_family, gauge_family};
 
 /// How often the log is looked at.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for what was recorded last.
+const LAST: Duration = Duration::from_secs(5);
 /// How often the end of the process is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often what is too old is erased.
@@ -29,7 +32,7 @@ const FORGET: Duration = Duration::from_secs(600);
 pub(super) struct Tally {
     hops: AtomicU64,
     failures: AtomicU64,
-    /// When the log was last counted to its end, in microseconds; 0: not yet.
+    /// When the log was last counted to its end, or counting began, in microseconds.
     caught_up: AtomicI64,
 }
 
@@ -50,14 +53,17 @@ pub(super) fn start(parts: Parts, ended: signal::Receiver<bool>) -> io::Result<J
 fn follow(parts: &Parts, ended: &signal::Receiver<bool>) {
     let Parts { stats, data_dir, journal, settings, tally } = parts;
     let (mut failing, mut forgotten) = (false, None::<Instant>);
+    tally.caught_up.store(Clock::System.now().micros(), Ordering::Relaxed);
     loop {
         // Asked before, so that what was recorded until then is counted.
-        let last = *ended.borrow() || ended.has_changed().is_err();
+        let last = is_over(ended);
         let durable = journal.durable_seq();
-        let mut before = 0;
-        let followed = stats.catch_up(data_dir, Some(durable), |so_far| {
+        let (mut before, begun) = (0, Instant::now());
+        let followed = stats.catch_up_while(data_dir, Some(durable), |so_far| {
             tally.hops.fetch_add(so_far - before, Ordering::Relaxed);
             before = so_far;
+            // What is left is counted after the next start.
+            !is_over(ended) || (last && begun.elapsed() < LAST)
         });
         match followed {
             Ok(_) => {
@@ -81,18 +87,26 @@ fn follow(parts: &Parts, ended: &signal::Receiver<bool>) {
             return;
         }
         let begun = Instant::now();
-        while begun.elapsed() < FOLLOW && !*ended.borrow() && ended.has_changed().is_ok() {
+        while begun.elapsed() < FOLLOW && !is_over(ended) {
             std::thread::sleep(LOOK);
         }
     }
 }
 
+fn is_over(ended: &signal::Receiver<bool>) -> bool {
+    // Its owner is gone: so is the gateway.
+    *ended.borrow() || ended.has_changed().is_err()
+}
+
 fn forget(stats: &Stats, settings: &AttributionSettings) {
     let now = Clock::System.now();
-    let before = |seconds: i64| Timestamp::from_micros(now.micros() - seconds * 1_000_000);
+    let before = |at: Timestamp, seconds: i64| at.plus_micros(-seconds * 1_000_000);
+    // Touches are as old as the latest of them makes them: a data folder of a season long past keeps its own.
+    let latest = |marks: Vec<Mark>| marks.iter().map(|mark| mark.at).max().map_or(now, |at| at.min(now));
     let erased = stats
-        .forget_visitors_before(before(settings.keep_visitors.seconds()))
-        .and_then(|_| stats.forget_touches_before(before(settings.keep_touches.seconds())))
+        .forget_visitors_before(before(now, settings.keep_visitors.seconds()))
+        .and_then(|_| stats.marks())
+        .and_then(|marks| stats.forget_touches_before(before(latest(marks), settings.keep_touches.seconds())))
         .and_then(|_| stats.tidy());
     if let Err(error) = erased {
         tracing::error!(%error, "what is too old cannot be erased from the figures");

@@ -148,9 +148,10 @@ pub struct How {
     pub dry_run: bool,
     /// In the end read every file of the period again, not only those that were written anew.
     pub thorough: bool,
-    /// Everything: segments of the journal in the period are archived and removed before their reserve has passed, and
-    /// stores forget single clicks too. Without it only what is archived and what is kept of visitors.
-    pub whole: bool,
+    /// Whether segments of the journal in the period are archived and removed before their reserve has passed.
+    pub journal: bool,
+    /// Whether stores forget single clicks too, which no visitor can be told from, but orders are matched with.
+    pub clicks: bool,
 }
 
 impl Keeper {
@@ -190,7 +191,7 @@ impl Keeper {
         record: &mut Record,
     ) -> Result<(), PurgeError> {
         let mut turn = Turn::default();
-        if how.whole && !how.dry_run {
+        if how.journal && !how.dry_run {
             self.seal_all(&mut turn, now)?;
         }
         for file in files::list(self.hops.archive())? {
@@ -199,16 +200,16 @@ impl Keeper {
         for follower in &self.followers {
             let store = follower.name();
             let failed = |error| PurgeError::Store { store, error };
-            record.stores.extend(follower.found(what, how.whole).map_err(failed)?);
+            record.stores.extend(follower.found(what, how.clicks).map_err(failed)?);
             if !how.dry_run {
-                follower.forget(what, how.whole).map_err(failed)?;
+                follower.forget(what, how.clicks).map_err(failed)?;
             }
         }
         record.raw_lines = raw::forget(raw, what, how.dry_run).map_err(|source| unwritable(raw, source))?;
         if how.dry_run {
             return self.would_go(what, record);
         }
-        if how.whole {
+        if how.journal {
             let last =
                 self.segments()?.0.iter().filter(|segment| segment.earliest < what.before).map(|s| s.first_seq).max();
             self.remove(&mut turn, |segment| {
@@ -276,12 +277,12 @@ impl Keeper {
                 record.leave(addresses + visitors, || format!("{}: was not erased", file.file_name()));
             }
         }
-        if how.whole && self.hops.journal().is_dir() {
+        if how.journal && self.hops.journal().is_dir() {
             self.prove_journal(what, record)?;
         }
         for follower in &self.followers {
             let store = follower.name();
-            let found = follower.found(what, how.whole).map_err(|error| PurgeError::Store { store, error })?;
+            let found = follower.found(what, how.clicks).map_err(|error| PurgeError::Store { store, error })?;
             for held in found {
                 record.leave(held.rows, || format!("{}: {} was not erased", held.store, held.table));
             }

@@ -33,7 +33,7 @@ use crate::journal::{ChunkLimits, Journal, JournalConfig};
 
 const LATER: Timestamp = Timestamp::from_millis(32_503_680_000_000);
 const EVERYTHING: What = What { before: Timestamp::MAX, creator: None, code: None };
-const THOROUGH: How = How { dry_run: false, thorough: true, whole: true };
+const THOROUGH: How = How { dry_run: false, thorough: true, journal: true, clicks: true };
 
 fn key() -> ClickKey {
     ClickKey::new(&[7; 16])
@@ -417,7 +417,7 @@ fn a_purge_of_one_creator_leaves_the_others_alone() {
     let keeper = keeper(&hops, Vec::new());
     keeper.turn(Timestamp::default()).unwrap();
     let of = |creator: &str| What { before: Timestamp::MAX, creator: Some(creator.to_owned()), code: None };
-    let how = How { dry_run: false, thorough: true, whole: false };
+    let how = How { dry_run: false, thorough: true, journal: false, clicks: false };
     let record = keeper.purge(&of("somebody else"), how, &raw, LATER).unwrap();
     assert!(record.files.is_empty() && personal(&hops) == 100);
     let record = keeper.purge(&of(sample(0).creator), how, &raw, LATER).unwrap();

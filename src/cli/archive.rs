@@ -121,7 +121,7 @@ pub fn purge(asked: Purge) -> Result<(), CliError> {
         end_segment(config, before).map_err(CliError::Failed)?;
     }
     let keeper = keeper(&settings, &data, data.click_key()?, followers(&settings, &data)?);
-    let how = How { dry_run: asked.dry_run, thorough: true, whole: true };
+    let how = How { dry_run: asked.dry_run, thorough: true, journal: true, clicks: asked.clicks };
     let record = keeper.purge(&what, how, &data.raw(), now).map_err(CliError::failed)?;
     if !record.dry_run {
         note(&data.purges(), &record).map_err(CliError::failed)?;

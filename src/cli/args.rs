@@ -641,6 +641,10 @@ pub struct Purge {
     /// Only on this link.
     #[arg(long)]
     pub code: Option<String>,
+    /// Also the clicks that orders are matched with: no visitor can be told from them, but orders that are reported or
+    /// change later stay without a match.
+    #[arg(long, conflicts_with_all = ["creator", "code"])]
+    pub clicks: bool,
     /// Change nothing, say what would be erased.
     #[arg(long)]
     pub dry_run: bool,

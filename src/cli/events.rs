@@ -41,8 +41,8 @@ impl Done {
         self.rows += 1;
         self.counts[kept as usize] += 1;
         if kept == Kept::Quarantined && self.counts[kept as usize] <= SHOWN {
-            let told: Vec<String> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.problem)).collect();
-            eprintln!("row {}: {}", self.rows, told.join("; ").trim_start());
+            let told: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.problem)).collect();
+            eprintln!("row {}: {}", self.rows, told.join("; ").trim_start_matches(": "));
         }
     }
 }

@@ -103,7 +103,7 @@ pub fn read_position(value: &Value) -> Result<Position, Vec<FieldFault>> {
         let problem = format!("this field is not known: use {}", POSITION_FIELDS.join(", "));
         faults.push(FieldFault::new(name.as_str(), &super::fields::rendered(value), "unknown_field", problem));
     }
-    let mut text = |name: &'static str| match map.get(name) {
+    let text = |name: &'static str| match map.get(name) {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
         Some(Value::String(text)) => Some(text.trim().to_owned()),

@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -206,7 +206,7 @@ fn a_gateway_archives_by_itself_and_reads_on_when_segments_are_gone() {
 }
 
 #[test]
-fn kills_while_archiving_and_removing_lose_and_double_nothing() {
+fn kills_while_archiving_removing_and_purging_lose_and_double_nothing() {
     let rounds = std::env::var("HOPGATE_KILL_ROUNDS").map_or(8, |text| text.parse().unwrap());
     let seed = std::env::var("HOPGATE_SEED").map_or(11, |text| text.parse().unwrap());
     println!("HOPGATE_SEED={seed}");
@@ -227,7 +227,8 @@ fn kills_while_archiving_and_removing_lose_and_double_nothing() {
             file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
         }
         for _ in 0..3 {
-            let mut keeper = place.command(&["archive", "run"]).spawn().unwrap();
+            let work: &[&str] = if dice.roll(2) == 0 { &["archive", "run"] } else { &["purge", "--older-than", "1s"] };
+            let mut keeper = place.command(work).stdout(Stdio::null()).spawn().unwrap();
             std::thread::sleep(Duration::from_micros(dice.roll(60_000)));
             drop(keeper.kill());
             interrupted += usize::from(!keeper.wait().unwrap().success());
@@ -242,6 +243,11 @@ fn kills_while_archiving_and_removing_lose_and_double_nothing() {
     }
     archive_all(&place);
     assert!(names(&place.path("data/archive"), ".part").is_empty());
+    // A purge that was killed is finished by the next.
+    eventually("everything is older than a second", || {
+        assert_eq!(place.run(&["purge", "--older-than", "1s"]).code, 0);
+        exported(&place, &[]).iter().all(|hop| hop["visitor"].is_null() && hop["address"].is_null())
+    });
     assert_eq!(place.run(&["hops", "verify"]).code, 0);
     println!("{rounds} kills of gateways, {interrupted} of keepers, {} clicks", told.len());
     assert!(interrupted > 0, "no keeper was killed in the middle");

@@ -68,6 +68,22 @@ impl Stats {
         durable: Option<u64>,
         mut told: impl FnMut(u64),
     ) -> Result<u64, FollowError> {
+        self.catch_up_while(data_dir, durable, |so_far| {
+            told(so_far);
+            true
+        })
+    }
+
+    /// The same, until `going` says no: it is asked after each batch.
+    ///
+    /// # Errors
+    /// [`FollowError`].
+    pub fn catch_up_while(
+        &self,
+        data_dir: &Path,
+        durable: Option<u64>,
+        mut going: impl FnMut(u64) -> bool,
+    ) -> Result<u64, FollowError> {
         let mut writer = self.writer();
         let before = marks(&writer.connection).map_err(unavailable)?;
         let first = before.iter().map(|mark| mark.seq).min().unwrap_or(0);
@@ -98,7 +114,9 @@ impl Stats {
                     return Err(unavailable(error).into());
                 }
             }
-            told(all);
+            if !going(all) {
+                return Ok(all);
+            }
             if read < BATCH {
                 break;
             }
@@ -112,8 +130,11 @@ impl Stats {
         if let [mark] = before.as_slice()
             && mark.seq < ends
         {
-            let sql = "UPDATE stats_marks SET seq = ?2 WHERE node = ?1 AND seq < ?2";
-            writer.connection.execute(sql, params![mark.node, ends as i64]).map_err(unavailable)?;
+            // Unless the file was made anew meanwhile, with a mark of its own.
+            let sql = "UPDATE stats_marks SET seq = ?2 WHERE node = ?1 AND seq < ?2 AND EXISTS \
+                       (SELECT 1 FROM stats_facts WHERE name = 'generation' AND value = ?3)";
+            let values = params![mark.node, ends as i64, writer.generation];
+            writer.connection.execute(sql, values).map_err(unavailable)?;
         }
         Ok(all)
     }

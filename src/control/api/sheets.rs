@@ -60,13 +60,14 @@ async fn report(
 ) -> Result<Response, ApiError> {
     let state = &api.state;
     let raw = raw.unwrap_or_default();
-    let (mut question, form) = read(&raw)?;
+    let (mut question, form, mut faults) = read(&raw);
     caller.narrow_report(&mut question)?;
-    let asked = question.check(kind, &state.words, state.clock.now()).map_err(|faults| {
-        let told =
-            faults.into_iter().map(|fault| FieldFault::new(fault.field, &fault.value, fault.code, fault.problem));
-        told.collect::<Vec<_>>()
-    })?;
+    let checked = question.check(kind, &state.words, state.clock.now()).map_err(|more| {
+        faults.extend(
+            more.into_iter().map(|fault| FieldFault::new(fault.field, &fault.value, fault.code, fault.problem)),
+        );
+    });
+    let Some(asked) = checked.ok().filter(|_| faults.is_empty()) else { return Err(faults.into()) };
     let form = form.unwrap_or_else(|| preferred(&headers));
     let _one_of_few = Arc::clone(&api.lookups).try_acquire_owned().map_err(|_| ApiError::Busy)?;
     let mut sheet = state.reporter.report(kind, &asked).await?;
@@ -95,7 +96,7 @@ async fn report(
     Ok(response)
 }
 
-fn read(raw: &str) -> Result<(Question, Option<Form>), Vec<FieldFault>> {
+fn read(raw: &str) -> (Question, Option<Form>, Vec<FieldFault>) {
     let (mut question, mut form) = (Question::default(), None);
     let Walked { faults, .. } = walk(raw, LONGEST, |name, value, fault| match name {
         "format" => match Form::parse(value).filter(|form| FORMS.contains(form)) {
@@ -107,7 +108,7 @@ fn read(raw: &str) -> Result<(Question, Option<Form>), Vec<FieldFault>> {
             None => fault("unknown_field", format!("not known: use {}, format", PARAMETERS.join(", "))),
         },
     });
-    if faults.is_empty() { Ok((question, form)) } else { Err(faults) }
+    (question, form, faults)
 }
 
 /// The first form the caller names that there is; data for whoever names none.
@@ -146,12 +147,12 @@ mod tests {
 
     #[test]
     fn a_query_is_read_whole_or_refused_whole() {
-        let (question, form) = read("from=2025-11-01&by=note,day&creator=c1&format=csv").unwrap();
+        let (question, form, _) = read("from=2025-11-01&by=note,day&creator=c1&format=csv");
         assert_eq!(
             (question.by.as_deref(), question.creator.as_deref(), form),
             (Some("note,day"), Some("c1"), Some(Form::Csv))
         );
-        let faults = read("format=text&colour=red&by=day&by=note").unwrap_err();
+        let (_, _, faults) = read("format=text&colour=red&by=day&by=note");
         let named: Vec<_> = faults.iter().map(|fault| (&*fault.field, fault.code)).collect();
         assert_eq!(named, [("format", "unknown_name"), ("colour", "unknown_field"), ("by", "repeated")]);
     }

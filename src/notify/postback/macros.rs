@@ -1,11 +1,10 @@
-//! What the parameters of a click said, looked up in the journal by the click's id. Never writes.
-
-use std::path::PathBuf;
+//! What the parameters of a click said, looked up among recorded hops by the click's id. Never writes.
 
 use async_trait::async_trait;
 
+use crate::archive::Recorded;
+use crate::archive::hops::find;
 use crate::domain::attribution::touch::Touch;
-use crate::journal::read::find;
 
 /// Where the parameters of recorded clicks are found.
 #[async_trait]
@@ -14,29 +13,21 @@ pub trait ClickMacros: Send + Sync {
     async fn of(&self, touch: &Touch) -> Option<String>;
 }
 
-/// Those of clicks that this node's journal still has.
-pub struct JournalMacros {
-    dir: PathBuf,
-}
+/// Those of clicks that are recorded here, archived ones too.
+pub struct RecordedMacros(Recorded);
 
-impl JournalMacros {
-    /// The journal in this folder.
-    pub fn new(dir: PathBuf) -> Self {
-        JournalMacros { dir }
+impl RecordedMacros {
+    /// The hops that are kept here.
+    pub fn new(hops: Recorded) -> Self {
+        RecordedMacros(hops)
     }
 }
 
 #[async_trait]
-impl ClickMacros for JournalMacros {
+impl ClickMacros for RecordedMacros {
     async fn of(&self, touch: &Touch) -> Option<String> {
-        let (dir, click, at) = (self.dir.clone(), touch.click, touch.at);
-        let found = tokio::task::spawn_blocking(move || {
-            let record = find(&dir, click, at).map_err(|error| error.to_string())?;
-            match record {
-                Some(record) => record.hop().map(|hop| Some(hop.macros.to_owned())).map_err(|error| error.to_string()),
-                None => Ok(None),
-            }
-        });
+        let (hops, click, at) = (self.0.clone(), touch.click, touch.at);
+        let found = tokio::task::spawn_blocking(move || find(&hops, click, at, |_, hop| hop.macros.to_owned()));
         match found.await {
             Ok(Ok(macros)) => macros,
             Ok(Err(error)) => {

@@ -210,7 +210,10 @@ fn made(
     match dims.first() {
         Some(Dim::Day) if dims.len() == 1 => charts.push(Chart::Lines("day", vec!["reads", "clicks", "orders"])),
         Some(Dim::Day) | None => {}
-        Some(first) => charts.push(Chart::Bars(named(*first).name, "clicks")),
+        Some(first) => {
+            let measured = if total.clicks > 0 { "clicks" } else { "reads" };
+            charts.push(Chart::Bars(named(*first).name, measured));
+        }
     }
     Sheet {
         name: "funnel",
@@ -243,20 +246,17 @@ fn notes(total: &Tally, waiting: u64) -> Vec<(String, String)> {
         );
     }
     for (count, zh, en) in [
-        (total.paused, "在数据返回暂停期内阅读，不计入", "were read while the return was paused, and do not count"),
-        (total.outside, "发生在协议窗口之外，不计入", "happened outside the agreement's window, and do not count"),
-        (total.no_terms, "没有适用的返回条款，不计入", "have no terms of return, and do not count"),
+        (total.paused, "在数据返回暂停期内阅读、不计入的事件", "Events read while the return was paused, not counted"),
+        (total.outside, "发生在协议窗口之外、不计入的事件", "Events outside the agreement's window, not counted"),
+        (total.no_terms, "没有适用返回条款、不计入的事件", "Events without terms of return, not counted"),
         (
             waiting,
-            "行无法使用，等待修正（hopgate events list --quarantined）",
-            "rows wait to be mended (hopgate events list --quarantined)",
+            "无法使用、等待修正的行（hopgate events list --quarantined）",
+            "Rows that wait to be mended (hopgate events list --quarantined)",
         ),
     ] {
         if count > 0 {
-            note(
-                format!("{count} 个事件{zh}。").replace("个事件行", "行事件"),
-                format!("{count} events {en}.").replace("events rows", "rows of events"),
-            );
+            note(format!("{zh}：{count}"), format!("{en}: {count}"));
         }
     }
     notes

@@ -8,46 +8,41 @@ use crate::domain::attribution::event::{Event, Worth};
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
-use crate::policies::canonical;
 use crate::policies::store::PolicyStore;
+use crate::policies::versions::{Kept, read};
 use crate::report::asked::ReportError;
 
 /// Versions by the instants from which they were in force.
-pub(super) struct Timeline<'w> {
-    since: Vec<(Timestamp, Arc<PolicySet>)>,
+pub(super) struct Timeline<'s> {
+    since: Vec<(Timestamp, Arc<Kept>)>,
+    /// What speaks where nothing was ever put in force.
+    otherwise: (&'s PolicySet, &'s Vocabulary),
     latest: String,
-    words: &'w Vocabulary,
 }
 
-impl<'w> Timeline<'w> {
+impl<'s> Timeline<'s> {
     /// Every switch there was; `in_force` where there was none.
     pub(super) async fn load(
         store: &dyn PolicyStore,
-        in_force: &Arc<PolicySet>,
-        words: &'w Vocabulary,
-    ) -> Result<Timeline<'w>, ReportError> {
+        in_force: &'s PolicySet,
+        words: &'s Vocabulary,
+    ) -> Result<Timeline<'s>, ReportError> {
         let failed = |error: &dyn std::fmt::Display| ReportError::Policies(error.to_string());
         let switches = store.switches().await.map_err(|error| failed(&error))?;
-        let mut known: HashMap<&str, Arc<PolicySet>> = HashMap::new();
+        let mut known: HashMap<&str, Arc<Kept>> = HashMap::new();
         let mut since = Vec::with_capacity(switches.len());
         for switch in &switches {
             let version = &*switch.version;
             if !known.contains_key(version) {
                 let stored = store.get(version).await.map_err(|error| failed(&error))?;
                 let stored = stored.ok_or_else(|| failed(&format!("version {version} is not kept any more")))?;
-                let policy = canonical::read(version, &stored.canonical, words).map_err(|faults| {
-                    let first = faults.first().map(ToString::to_string).unwrap_or_default();
-                    failed(&format!("version {version} cannot be used: {first}"))
-                })?;
-                known.insert(version, Arc::new(policy));
+                let kept = read(version, &stored.canonical, words).map_err(|error| failed(&error))?;
+                known.insert(version, Arc::new(kept));
             }
-            since.extend(known.get(version).map(|policy| (switch.at, Arc::clone(policy))));
+            since.extend(known.get(version).map(|kept| (switch.at, Arc::clone(kept))));
         }
         let latest = switches.last().map_or_else(|| in_force.version().to_string(), |switch| switch.version.clone());
-        if since.is_empty() {
-            since.push((Timestamp::MIN, Arc::clone(in_force)));
-        }
-        Ok(Timeline { since, latest, words })
+        Ok(Timeline { since, otherwise: (in_force, words), latest })
     }
 
     /// The version in force now.
@@ -60,9 +55,8 @@ impl<'w> Timeline<'w> {
         let read = event.reading().unwrap_or(event.at);
         let after = self.since.partition_point(|(since, _)| *since <= read);
         match self.since.get(after.saturating_sub(1)) {
-            Some((_, policy)) => event.worth(policy, self.words),
-            None if event.kind.is_back() => Worth::NoTerms,
-            None => Worth::Whole { agreement: None },
+            Some((_, kept)) => event.worth(&kept.policy, &kept.words),
+            None => event.worth(self.otherwise.0, self.otherwise.1),
         }
     }
 }

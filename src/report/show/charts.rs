@@ -165,8 +165,8 @@ fn lines(sheet: &Sheet, time: usize, values: &[usize], number: usize, out: &mut 
     let (since, until) = (day(&first.1[time]), day(&last.1[time]));
     let height = BOTTOM + 22.0 + 16.0 * values.len() as f64;
     begin(out, number, ("随时间", "over time"), &format!("{names}: {since} … {until}"), (WIDTH, height))?;
-    let top = rows.iter().flat_map(|(_, row)| values.iter().map(move |value| (*value, row)));
-    let top = top.filter(|(value, row)| measured(row, *value).is_some_and(|(figure, _)| figure >= most)).next_back();
+    let mut top = rows.iter().flat_map(|(_, row)| values.iter().map(move |value| (*value, row)));
+    let top = top.rfind(|(value, row)| measured(row, *value).is_some_and(|(figure, _)| figure >= most));
     let top = top.map(|(value, row)| shown(&sheet.columns[value], &row[value])).unwrap_or_default();
     writeln!(
         out,
@@ -232,12 +232,15 @@ fn funnel(sheet: &Sheet, values: &[usize], number: usize, out: &mut String) -> s
         format!("{} {}", column.en, shown(column, &row[*value]))
     });
     let told = told.collect::<Vec<_>>().join("; ");
-    begin(out, number, ("漏斗", "Funnel"), &told, (WIDTH, STEP * steps.len() as f64))?;
+    let reckoned = steps.iter().any(|(_, (_, ends))| ends.is_some());
+    let titles =
+        if reckoned { ("漏斗（抽样推算）", "Funnel, reckoned from samples") } else { ("漏斗", "Funnel") };
+    begin(out, number, titles, &told, (WIDTH, STEP * steps.len() as f64))?;
     let scale = WIDTH / most;
     let mut last: Option<(f64, f64)> = None;
     for (place, (value, (figure, ends))) in steps.iter().enumerate() {
         let column = &sheet.columns[*value];
-        let (y, size) = (STEP * place as f64, (figure * scale).max(1.0));
+        let (y, size) = (STEP * place as f64, if *figure > 0.0 { (figure * scale).max(1.0) } else { 0.0 });
         let left = (WIDTH - size) / 2.0;
         if let Some((x, width)) = last {
             writeln!(

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::words::{is_number, shown};
+use super::words::{is_number, said, shown};
 use super::{charts, spoken};
 use crate::report::sheet::{Cell, Column, Sheet};
 use crate::wording::escape;
@@ -21,7 +21,7 @@ const STYLE: &str = "\
 overflow-wrap:anywhere}h1{font-size:22px;margin:0}h2{font-size:17px;margin:24px 0 8px}p{margin:4px 0}small,.s,dt{color:var(--soft);\
 font-size:14px}a{color:var(--do)}nav a{display:inline-flex;align-items:center;min-height:44px;min-width:44px;margin-right:16px}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 12px;margin:8px 0}dd{margin:0;min-width:0}\
-figure{margin:16px 0;max-width:640px}figcaption{font-weight:600}svg{display:block;width:100%;height:auto}\
+figure{margin:16px 0;max-width:480px}figcaption{font-weight:600}svg{display:block;width:100%;height:auto}\
 svg text{fill:var(--ink);font-size:11px}svg .s{fill:var(--soft);font-size:10px}svg .g{stroke:var(--line)}svg .k{fill:var(--faint)}\
 svg .a{fill:var(--a)}svg .b{fill:var(--b)}svg .c{fill:var(--c)}svg .d{fill:var(--d)}svg .l{fill:none;stroke-width:2}\
 svg .la{stroke:var(--a)}svg .lb{stroke:var(--b)}svg .lc{stroke:var(--c)}svg .ld{stroke:var(--d)}svg .w{stroke:var(--ink)}\
@@ -82,7 +82,7 @@ fn write(sheet: &Sheet, ways: &[Way], out: &mut String) -> std::fmt::Result {
     }
     writeln!(out, "<main>\n<h1>{zh} <small lang=\"en\">{en}</small></h1>\n<dl>")?;
     for (name, value) in &sheet.head {
-        writeln!(out, "<dt>{}</dt><dd>{}</dd>", escape(head_name(name)), escape(value))?;
+        writeln!(out, "<dt>{}</dt><dd>{}</dd>", escape(head_name(name)), escape(&said(value)))?;
     }
     writeln!(out, "</dl>")?;
     for (place, chart) in sheet.charts.iter().enumerate() {

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::spoken;
-use super::words::{is_number, shown};
+use super::words::{is_number, said, shown};
 use crate::report::sheet::{Cell, Sheet};
 
 /// Between columns.
@@ -17,7 +17,7 @@ const GAP: &str = "  ";
 pub fn write(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     writeln!(out, "{} / {}", clean(&sheet.title.0), clean(&sheet.title.1))?;
-    let head: Vec<String> = sheet.head.iter().map(|(name, value)| format!("{name} {}", clean(value))).collect();
+    let head: Vec<String> = sheet.head.iter().map(|(name, value)| format!("{name} {}", clean(&said(value)))).collect();
     if !head.is_empty() {
         writeln!(out, "{}", head.join("; "))?;
     }
@@ -128,7 +128,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "漏斗 / Funnel");
-        assert_eq!(lines[1], "from 2025-11-11T00:00:00+08:00; note <n>");
+        assert_eq!(lines[1], "from 2025-11-11 00:00; note <n>");
         assert!(!text.contains('\u{1b}') && text.contains("行二\u{FFFD}[31m"), "{text}");
         // The column that says nothing is left out; every number of a column ends at one place.
         assert!(!text.contains("nothing") && lines[3].ends_with("订单（估计）"), "{text}");

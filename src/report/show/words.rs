@@ -1,5 +1,6 @@
 //! Cells and numbers as people read them.
 
+use crate::domain::time::Timestamp;
 use crate::report::sheet::{Cell, Column};
 use crate::wording::date;
 
@@ -21,6 +22,15 @@ pub(super) fn shown(column: &Column, cell: &Cell) -> String {
             let one = |figure: f64| if column.name.ends_with("_rate_est") { percent(figure) } else { about(figure) };
             format!("≈{} [{}, {}]", one(*value), one(*low), one(*high))
         }
+    }
+}
+
+/// What a report was asked for as people read it: instants as dates, everything else as it is.
+pub(super) fn said(value: &str) -> String {
+    let instant = value.len() > 10 && value.contains('T');
+    match value.parse::<Timestamp>() {
+        Ok(at) if instant => date(at),
+        _ => value.to_owned(),
     }
 }
 

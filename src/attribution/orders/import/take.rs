@@ -15,8 +15,8 @@ use crate::domain::time::Timestamp;
 
 /// Rows in one transaction.
 const CHUNK: usize = 1_000;
-/// Rows that were set aside and are told one by one; the rest is counted.
-pub const SHOWN: usize = 20;
+/// Rows that were set aside for one reason and are told one by one; the rest is counted.
+pub const SHOWN: u64 = 3;
 /// The longest row that is kept when it cannot be read, in bytes; what is beyond is cut.
 const LONGEST_BROKEN: usize = 64 << 10;
 
@@ -48,7 +48,7 @@ pub struct Taken {
     pub unchanged: u64,
     /// How many were set aside, by reason.
     pub quarantined: BTreeMap<Reason, u64>,
-    /// The first of those: place, number in the quarantine, faults.
+    /// The first of those, of each reason: place, number in the quarantine, faults.
     pub shown: Vec<(u64, i64, Vec<RowFault>)>,
 }
 
@@ -174,8 +174,9 @@ impl<'s> Taker<'s> {
                 Kept::Unchanged => self.taken.unchanged += 1,
                 Kept::Quarantined { id, faults } => {
                     let reason = faults.first().map_or(Reason::NotARow, |fault| fault.reason);
-                    *self.taken.quarantined.entry(reason).or_default() += 1;
-                    if self.taken.shown.len() < SHOWN {
+                    let count = self.taken.quarantined.entry(reason).or_default();
+                    *count += 1;
+                    if *count <= SHOWN {
                         self.taken.shown.push((number, *id, faults.clone()));
                     }
                 }
