@@ -30,7 +30,7 @@ use crate::domain::time::Timestamp;
 /// Order reports taken in one batch, and lines matched again in one.
 pub const BATCH: usize = 1_000;
 /// How many clicks are looked at before the search for one that counts is given up, step by step.
-const LOOKS: [usize; 3] = [16, 512, 16_384];
+const LOOKS: [usize; 4] = [4, 64, 2_048, 65_536];
 
 /// Which clicks count, and the name of the rules that say so.
 #[derive(Clone)]
