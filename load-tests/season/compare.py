@@ -39,7 +39,16 @@ def quarantine(table, hopgate, files, truth):
     listed = json.loads(hopgate.run("orders", "quarantine", "list", "--all", "--limit", "1000000", "--json"))
     expected = {REASONS[fault]: files.faults[fault] + files.mended_faults[fault] for fault in REASONS}
     expected |= {"unknown_position": truth.waiting, "duplicate_key": files.contradictions}
-    table.all("rows set aside, by reason", expected, Counter(row["reason"] for row in listed))
+    # A row that waits is kept once for each form it came in (CSV has texts where JSON has numbers): reports are counted.
+    reports = {(row["reason"], report_of(row)) for row in listed}
+    table.all("reports set aside, by reason", expected, Counter(reason for reason, _ in reports))
+
+
+def report_of(row):
+    if row["reason"] != "unknown_position":
+        return row["id"]
+    raw = row["raw"] if isinstance(row["raw"], dict) else json.loads(row["raw"])
+    return row["network"], row["line"], raw.get("modified_time") or raw.get("modifyTime")
 
 
 def settlement(table, hopgate, campaign, files, truth):
