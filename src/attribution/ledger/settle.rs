@@ -29,8 +29,10 @@ use crate::domain::time::Timestamp;
 
 /// Order reports taken in one batch, and lines matched again in one.
 pub const BATCH: usize = 1_000;
-/// How many clicks are looked at before the search for one that counts is given up, step by step.
-const LOOKS: [usize; 4] = [4, 64, 2_048, 65_536];
+/// How many clicks are looked at first in the search for those that count, and how many times more each time after: most
+/// lines need the last two, and one behind a flood of machines needs them all.
+const FIRST_LOOK: usize = 4;
+const WIDER: usize = 32;
 
 /// Which clicks count, and the name of the rules that say so.
 #[derive(Clone)]
@@ -312,7 +314,8 @@ impl Settler {
                 continue;
             }
             evidence.found_by = Some(method);
-            for limit in LOOKS {
+            let mut limit = FIRST_LOOK;
+            loop {
                 let touches = self.touches.latest(&subjects, earliest(line), upper(line), limit).await?;
                 let all = touches.len() < limit;
                 let seen = evidence.candidates.len();
@@ -322,6 +325,7 @@ impl Settler {
                 if all || enough(line, &evidence.candidates) {
                     break;
                 }
+                limit = limit.saturating_mul(WIDER);
             }
             break;
         }
