@@ -5,7 +5,7 @@
 //! - [`hops`]: every recorded hop in order, wherever it is kept; [`spans`] the same in stretches for several threads;
 //! - [`export`]: hops as NDJSON, CSV or Parquet;
 //! - [`keeper`]: sealing and removing, again and again; [`seal`] one segment;
-//! - [`schema`]: the columns, for other programs; [`write`] and [`rows`] in and out of them; [`files`] names;
+//! - [`schema`]: the columns, for other programs; [`mod@write`] and [`rows`] in and out of them; [`files`] names;
 //! - [`purge`]: erasing what is personal, and the proof of it; [`raw`] the short-lived log of what hops never hold.
 
 pub mod export;

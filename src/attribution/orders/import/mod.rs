@@ -1,8 +1,8 @@
-//! Order reports as the networks write them, read into one vocabulary. Pure but for [`take`], which hands rows to the store:
+//! Order reports as the networks write them, read into one vocabulary. Pure but for `take`, which hands rows to the store:
 //! what a row says never depends on another row.
 //!
 //! - [`taobao`], [`jd`], [`pinduoduo`], [`direct`]: one file a network, its own field names;
-//! - [`envelope`]: answers of the networks' APIs; [`file`]: files of rows in whichever form;
+//! - [`envelope`]: answers of the networks' APIs; [`mod@file`]: files of rows in whichever form;
 //! - [`fault`]: what can be wrong with a row.
 
 pub mod direct;
