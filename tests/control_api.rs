@@ -490,6 +490,25 @@ fn a_recorded_hop_is_found_by_its_click_id() {
         assert_eq!((&found["code"], &found["click_id"]), (&json!("double-11"), &json!(text(id))));
         assert_eq!((&found["bucket"], &found["policy_version"]), (&json!(17), &json!("000000000000abcd")));
 
+        // Its creator and its platform see it without who clicked; nobody else is told that there is one.
+        assert!(!found["address"].is_null() && !found["visitor"].is_null(), "{found}");
+        for (role, scope, status) in [
+            (Role::Creator, "c1", 200),
+            (Role::Creator, "c2", 404),
+            (Role::Platform, "kuaishou", 200),
+            (Role::Platform, "douyin", 404),
+            (Role::Merchant, "shop:1", 403),
+        ] {
+            let (key, _) = running.key(role, Some(scope)).await;
+            let seen = running.call(&key, "GET", &format!("/v1/hops/{}", text(id)), &Value::Null).await;
+            assert_eq!(seen.status, status, "{role} {scope}: {}", seen.text);
+            if status == 200 {
+                let seen = seen.json();
+                assert_eq!((&seen["address"], &seen["visitor"]), (&Value::Null, &Value::Null));
+                assert_eq!((&seen["click_id"], &seen["orders"]), (&found["click_id"], &json!([])));
+            }
+        }
+
         let gone = running.admin("GET", &format!("/v1/hops/{}", text(never)), &Value::Null).await;
         assert_eq!((gone.status, &gone.json()["type"]), (404, &json!("urn:hopgate:problem:unknown_hop")));
         let forged = running.admin("GET", &format!("/v1/hops/{}", "A".repeat(32)), &Value::Null).await;

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use serde_json::Value;
 
 use super::api::Api;
 use super::console::{SESSION, cookie};
@@ -123,6 +124,18 @@ impl Caller {
             return Err(self.other_platform());
         }
         Ok(())
+    }
+
+    /// Whether this caller may see a recorded hop, as an export writes it: a creator the clicks on its own links, a platform
+    /// those made on it.
+    pub(super) fn may_see_hop(&self, hop: &Value) -> bool {
+        let is = |field: &str| self.scope.as_deref().is_none_or(|own| hop[field] == own);
+        match self.role {
+            Role::Ops => true,
+            Role::Creator => is("creator"),
+            Role::Platform => is("platform"),
+            Role::Merchant => false,
+        }
     }
 
     /// Narrows a list to what this caller may see; asking for someone else's is refused.

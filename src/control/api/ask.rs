@@ -64,7 +64,11 @@ pub(super) async fn decide(
     Ok(Json(explained))
 }
 
-pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Result<Json<Value>, ApiError> {
+pub(super) async fn hop(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Named(text): Named,
+) -> Result<Json<Value>, ApiError> {
     let key = api.state.click_key.clone();
     let id = key.parse(&text).map_err(|bad| match bad {
         BadClickId::Shape => vec![FieldFault::new("click_id", &text, "not_a_click_id", bad.to_string())].into(),
@@ -77,10 +81,22 @@ pub(super) async fn hop(State(api): State<Arc<Api>>, Named(text): Named) -> Resu
         look_up(&hops, id, &text)
     });
     let found = looking.await.map_err(|error| ApiError::Internal(error.to_string()))??;
-    let mut found = found.ok_or(ApiError::UnknownHop)?;
-    let settler = &api.state.settler;
-    let chains = chains_of_click(&*settler.ledger, &*settler.orders, id, &settler.key).await?;
-    found["orders"] = json!(chains);
+    // Whose it is not is told nothing, not even that there is one.
+    let mut found = found.filter(|hop| caller.may_see_hop(hop)).ok_or(ApiError::UnknownHop)?;
+    if caller.role != Role::Ops {
+        // Who clicked is for operations alone.
+        for name in ["address", "visitor"] {
+            found[name] = Value::Null;
+        }
+    }
+    found["orders"] = match caller.role {
+        Role::Ops | Role::Creator => {
+            let settler = &api.state.settler;
+            json!(chains_of_click(&*settler.ledger, &*settler.orders, id, &settler.key).await?)
+        }
+        // What was sold, and for how much, is not the platform's.
+        Role::Platform | Role::Merchant => json!([]),
+    };
     Ok(Json(found))
 }
 

@@ -168,7 +168,7 @@ pub const ROUTES: &[Route] = &[
     route(Verb::Get, "/v1/links/{code}/qr.png", Action::QrPng, READERS, "Draw a short link as a QR code, PNG"),
     route(Verb::Get, "/v1/links/{code}/stats", Action::LinkStats, READERS, "Count a link's clicks"),
     route(Verb::Post, "/v1/decide", Action::Decide, Role::ALL, "Explain what would become of a click"),
-    route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, &[Role::Ops], "Read the record of a click"),
+    route(Verb::Get, "/v1/hops/{click_id}", Action::FindHop, READERS, "Read the record of a click"),
     route(Verb::Get, "/v1/hops", Action::ListHops, OPS, "List recorded clicks"),
     route(Verb::Get, "/v1/policies", Action::ShowPolicies, OWNERS, "Read the policy in force"),
     route(Verb::Put, "/v1/policies", Action::PublishPolicy, OPS, "Publish a policy, or roll back to a kept version"),
