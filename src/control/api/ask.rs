@@ -207,7 +207,8 @@ mod tests {
         let summaries = Arc::new(Semaphore::new(1));
         let api =
             Arc::new(Api { state, sessions: Arc::default(), backtests, lookups: Arc::clone(&lookups), summaries });
-        let ask = || hop(State(Arc::clone(&api)), Named(text.clone()));
+        let ops = || Extension(Caller { role: Role::Ops, scope: None, by: String::new() });
+        let ask = || hop(State(Arc::clone(&api)), ops(), Named(text.clone()));
 
         let held = Arc::clone(&lookups).try_acquire_owned().unwrap();
         let busy = ask().await.unwrap_err().into_response();
