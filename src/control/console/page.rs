@@ -35,7 +35,7 @@ button.plain{background:none;color:var(--do);font-weight:400;min-height:0;paddin
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem .8rem;margin:.5rem 0}dt{color:var(--soft)}\
 dd{margin:0;min-width:0}ul{list-style:none;margin:0;padding:0}li{border-left:4px solid var(--line);\
 padding:.3rem 0 .3rem .75rem;margin:.45rem 0}li.yes{border-color:var(--yes)}li.no{border-color:var(--no)}\
-.tap,li a{display:inline-flex;align-items:center;min-height:2.75rem}.yes b{color:var(--yes)}.no b{color:var(--no)}code{font:.9em ui-monospace,monospace}\
+.tap,li a{display:inline-flex;align-items:center;min-height:2.75rem}.tap{min-width:2.75rem}.yes b{color:var(--yes)}.no b{color:var(--no)}code{font:.9em ui-monospace,monospace}\
 .note{border:1px solid var(--no);border-radius:.5rem;padding:.5rem .75rem;margin:1rem 0}\
 :focus-visible{outline:3px solid var(--do);outline-offset:2px}";
 

@@ -13,7 +13,7 @@ const WIDTH: f64 = 340.0;
 /// Bars of a picture; the rest is in the table.
 const MOST_BARS: usize = 20;
 /// Characters of a bar's name, in places of a terminal.
-const LONGEST_NAME: usize = 34;
+const LONGEST_NAME: usize = 28;
 const LINE: f64 = 30.0;
 /// The height of a funnel's step.
 const STEP: f64 = 42.0;
@@ -141,7 +141,7 @@ fn interval(out: &mut String, (low, high): (f64, f64), y: f64) -> std::fmt::Resu
 
 fn lines(sheet: &Sheet, time: usize, values: &[usize], number: usize, out: &mut String) -> std::fmt::Result {
     const LEFT: f64 = 4.0;
-    const TOP: f64 = 14.0;
+    const TOP: f64 = 17.0;
     const BOTTOM: f64 = 150.0;
     let mut rows: Vec<(f64, &Vec<Cell>)> = sheet
         .rows
@@ -170,7 +170,7 @@ fn lines(sheet: &Sheet, time: usize, values: &[usize], number: usize, out: &mut 
     let top = top.map(|(value, row)| shown(&sheet.columns[value], &row[value])).unwrap_or_default();
     writeln!(
         out,
-        "<path class=\"g\" d=\"M0 {TOP}H{WIDTH}M0 {BOTTOM}H{WIDTH}\"/><text class=\"s\" x=\"0\" y=\"10\">{}</text>\
+        "<path class=\"g\" d=\"M0 {TOP}H{WIDTH}M0 {BOTTOM}H{WIDTH}\"/><text class=\"s\" x=\"0\" y=\"12\">{}</text>\
          <text class=\"s\" x=\"0\" y=\"{y:.1}\">{}</text><text class=\"s\" x=\"{WIDTH}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>",
         escape(&top),
         escape(&since),

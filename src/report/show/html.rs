@@ -22,7 +22,7 @@ overflow-wrap:anywhere}h1{font-size:22px;margin:0}h2{font-size:17px;margin:24px 
 font-size:14px}a{color:var(--do)}nav a{display:inline-flex;align-items:center;min-height:44px;min-width:44px;margin-right:16px}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 12px;margin:8px 0}dd{margin:0;min-width:0}\
 figure{margin:16px 0;max-width:480px}figcaption{font-weight:600}svg{display:block;width:100%;height:auto}\
-svg text{fill:var(--ink);font-size:11px}svg .s{fill:var(--soft);font-size:10px}svg .g{stroke:var(--line)}svg .k{fill:var(--faint)}\
+svg text{fill:var(--ink);font-size:14px}svg .s{fill:var(--soft)}svg .g{stroke:var(--line)}svg .k{fill:var(--faint)}\
 svg .a{fill:var(--a)}svg .b{fill:var(--b)}svg .c{fill:var(--c)}svg .d{fill:var(--d)}svg .l{fill:none;stroke-width:2}\
 svg .la{stroke:var(--a)}svg .lb{stroke:var(--b)}svg .lc{stroke:var(--c)}svg .ld{stroke:var(--d)}svg .w{stroke:var(--ink)}\
 .t{overflow-x:auto;border:1px solid var(--line);border-radius:8px}table{border-collapse:collapse;width:100%;\
