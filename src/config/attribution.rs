@@ -5,6 +5,7 @@ use super::tree::{Fault, Faults, Field, Table, from_toml};
 use crate::domain::attribution::validity::Rules;
 use crate::domain::hop::HopFlags;
 use crate::domain::span::Span;
+use crate::domain::time::DAY;
 
 /// How clicks are looked up and counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,7 +95,6 @@ fn rules(table: &Table<'_>) -> Rules {
 
 /// Up to a day, in microseconds; `0s` for never.
 fn within(field: &Field<'_>) -> Option<i64> {
-    const DAY: i64 = 86_400_000_000;
     let text = field.text()?;
     if text.trim() == "0s" {
         return Some(0);

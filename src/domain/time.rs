@@ -8,6 +8,12 @@ use jiff::tz::{Offset, TimeZone};
 /// Beijing time is UTC+8 all the year round: China keeps no daylight saving time.
 const BEIJING: Offset = Offset::constant(8);
 
+/// How far it is ahead of UTC, in microseconds.
+pub const BEIJING_AHEAD: i64 = 8 * 3_600_000_000;
+
+/// A day, in microseconds.
+pub const DAY: i64 = 86_400_000_000;
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(i64);
@@ -40,7 +46,12 @@ impl Timestamp {
 
     /// The number of the Beijing calendar day this instant falls in, counted from 1970-01-01.
     pub const fn beijing_day(self) -> i64 {
-        (self.0 + 8 * 3_600_000_000).div_euclid(86_400_000_000)
+        (self.0 + BEIJING_AHEAD).div_euclid(DAY)
+    }
+
+    /// The first instant of a Beijing calendar day, numbered as [`Timestamp::beijing_day`] does.
+    pub const fn of_beijing_day(day: i64) -> Self {
+        Timestamp(day * DAY - BEIJING_AHEAD)
     }
 
     /// What a Beijing wall clock and calendar show; `None` for the ends of time.
@@ -116,6 +127,7 @@ mod tests {
         assert_eq!(with_offset.to_string().parse(), Ok(with_offset));
         assert_eq!("2022-12-01".parse(), Ok(with_offset.plus_micros(1_000)));
         assert_eq!(with_offset.beijing_day() + 1, with_offset.plus_micros(1_000).beijing_day());
+        assert_eq!(Timestamp::of_beijing_day(with_offset.beijing_day() + 1), with_offset.plus_micros(1_000));
     }
 
     #[test]

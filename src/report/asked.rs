@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use super::sheet::Sheet;
 use crate::attribution::StoreError;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 use crate::domain::vocabulary::{Vocabulary, closed_list};
 
 closed_list! {
@@ -171,7 +171,6 @@ const USUAL_DAYS: i64 = 30;
 const LONGEST: usize = 255;
 /// The most rows that can be asked for.
 const MOST_ROWS: usize = 1_000_000;
-const DAY_MICROS: i64 = 86_400_000_000;
 
 impl Question {
     /// The place of a parameter; `None`: there is no such one.
@@ -214,9 +213,9 @@ impl Question {
             }
         };
         let (from, to) = (instant("from", &self.from), instant("to", &self.to));
-        let tomorrow = beijing_day_begins(now.beijing_day() + 1);
+        let tomorrow = Timestamp::of_beijing_day(now.beijing_day() + 1);
         let until = to.unwrap_or(tomorrow);
-        let since = from.unwrap_or_else(|| until.plus_micros(-USUAL_DAYS * DAY_MICROS));
+        let since = from.unwrap_or_else(|| until.plus_micros(-USUAL_DAYS * DAY));
         if since >= until && (from.is_some() == self.from.is_some()) && (to.is_some() == self.to.is_some()) {
             fault("to", self.to.as_deref().unwrap_or_default(), "not_a_span", "must be later than `from`".to_owned());
         }
@@ -284,11 +283,6 @@ impl Question {
             rules: None,
         })
     }
-}
-
-/// The first instant of a Beijing day, counted from 1970-01-01 as [`Timestamp::beijing_day`] does.
-pub const fn beijing_day_begins(day: i64) -> Timestamp {
-    Timestamp::from_micros(day * DAY_MICROS - 8 * 3_600_000_000)
 }
 
 impl Asked {

@@ -18,7 +18,7 @@ use crate::domain::attribution::matching::ALL;
 use crate::domain::attribution::money::Fen;
 use crate::domain::attribution::period::Month;
 use crate::domain::click_id::ClickKey;
-use crate::report::asked::beijing_day_begins;
+use crate::domain::time::Timestamp;
 
 /// Lines read at a time.
 const SPAN: i64 = 5_000;
@@ -221,12 +221,12 @@ fn group_cells(by: By, sum: &Sum, key: &ClickKey) -> Vec<Cell> {
     match by {
         By::Creator => vec![text(creator)],
         By::Network => vec![text(sum.line.key.network.as_str())],
-        By::Period => vec![text(&Month::of(beijing_day_begins(sum.day)).to_string())],
+        By::Period => vec![text(&Month::of(Timestamp::of_beijing_day(sum.day)).to_string())],
         By::Marketplace => vec![text(&sum.line.marketplace)],
         By::Shop => vec![text(&sum.line.shop)],
         By::Agreement => vec![text(&sum.matched.agreement)],
         By::Code => vec![text(&sum.matched.code)],
-        By::Day => vec![Cell::Time(beijing_day_begins(sum.day))],
+        By::Day => vec![Cell::Time(Timestamp::of_beijing_day(sum.day))],
         By::Platform => vec![text(&sum.matched.platform)],
         By::Note => vec![text(&sum.matched.note)],
         By::Order => {

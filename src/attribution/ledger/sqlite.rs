@@ -20,7 +20,7 @@ use crate::domain::attribution::money::Fen;
 use crate::domain::attribution::order::{LineKey, OrderState};
 use crate::domain::attribution::period::Month;
 use crate::domain::click_id::ClickId;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{BEIJING_AHEAD, DAY, Timestamp};
 use crate::sqlite::{self, Schema, SqliteError};
 
 const SCHEMA: Schema = Schema {
@@ -116,9 +116,6 @@ const SCHEMA: Schema = Schema {
 
 /// The page cache, in KiB.
 const CACHE: u32 = 16_384;
-/// Microseconds of a day, and how far Beijing is ahead.
-const DAY: i64 = 86_400_000_000;
-const BEIJING: i64 = 8 * 3_600_000_000;
 
 /// The embedded ledger.
 pub struct SqliteLedger(Arc<Mutex<Connection>>);
@@ -617,7 +614,7 @@ impl Ledger for SqliteLedger {
         self.run(move |connection| {
             let sql = format!(
                 "SELECT l.id, e.account, e.kind, SUM(e.amount), m.method, m.reason, m.click, m.code, m.platform, \
-                 m.agreement, m.sampling, m.note, (e.effective_at + {BEIJING}) / {DAY} AS day, {STANDING} FROM ledger_lines l \
+                 m.agreement, m.sampling, m.note, (e.effective_at + {BEIJING_AHEAD}) / {DAY} AS day, {STANDING} FROM ledger_lines l \
                  JOIN ledger_entries e ON e.line = l.id \
                  JOIN ledger_matches m ON m.line = l.id AND m.version = l.version \
                  WHERE l.id > ?1 AND l.id <= ?2 AND e.effective_at >= ?3 AND e.effective_at < ?4 \

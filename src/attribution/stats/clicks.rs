@@ -126,7 +126,7 @@ mod tests {
         }
         assert_eq!(seen, all);
         let day = counted[0].0[1].parse::<i64>().unwrap();
-        let begins = crate::domain::time::Timestamp::from_micros(day * 86_400_000_000 - 28_800_000_000);
+        let begins = crate::domain::time::Timestamp::of_beijing_day(day);
         assert_eq!(begins.beijing_day(), day);
         assert_eq!(stats.clicks(to, to, &Filter::default(), &by).await.unwrap(), []);
     }

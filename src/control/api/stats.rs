@@ -15,13 +15,12 @@ use crate::attribution::stats::figures::{Answer, Dimension, Figures, Key, Questi
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
 use crate::control::problem::ApiError;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 
 /// Days that are shown unless the caller says otherwise, today the last.
 const USUAL_DAYS: i64 = 30;
 /// Days that can be shown by the hour.
 const MOST_HOURLY_DAYS: i64 = 100;
-const DAY: i64 = 86_400_000_000;
 /// The longest text of a parameter, in bytes.
 const LONGEST: usize = 64;
 
@@ -60,7 +59,7 @@ fn read(raw: &str, code: &str, now: Timestamp) -> Result<Question, Vec<FieldFaul
         },
         _ => fault("unknown_field", format!("not known: use {}", KNOWN.join(", "))),
     });
-    let tomorrow = Timestamp::from_micros((now.beijing_day() + 1) * DAY - DAY / 3);
+    let tomorrow = Timestamp::of_beijing_day(now.beijing_day() + 1);
     let to = to.unwrap_or(tomorrow);
     let from = from.unwrap_or_else(|| to.plus_micros(-USUAL_DAYS * DAY));
     if faults.is_empty() && from >= to {

@@ -14,10 +14,9 @@ use serde::Serialize;
 use super::checks::Checks;
 use super::fields::FieldFault;
 use crate::domain::policy::{Agreement, Effect, PolicySet};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 use crate::domain::vocabulary::{MarketplaceId, PlatformId, Vocabulary};
 
-const DAY: i64 = 86_400_000_000;
 /// Half a year to each side of now, unless somebody says otherwise.
 const USUAL_DAYS: i64 = 183;
 /// What ends within so many days is listed first.
@@ -155,7 +154,7 @@ impl CalendarRequest {
         let marketplace = self.marketplace.as_deref().and_then(|text| checks.marketplace("marketplace", text));
         let from = self.from.as_deref().and_then(|text| checks.instant("from", text));
         let to = self.to.as_deref().and_then(|text| checks.instant("to", text));
-        let midnight = |at: Timestamp| at.plus_micros(-(at.micros() + 8 * DAY / 24).rem_euclid(DAY));
+        let midnight = |at: Timestamp| Timestamp::of_beijing_day(at.beijing_day());
         let (from, to) = match (from, to) {
             (Some(from), Some(to)) => (from, to),
             (Some(from), None) => (from, from.max(midnight(now)).plus_micros(USUAL_DAYS * DAY)),

@@ -8,7 +8,7 @@
 use crate::domain::click_id::ClickId;
 use crate::domain::policy::terms::{Terms, around, terms};
 use crate::domain::policy::{Facts, PolicySet};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 use crate::domain::vocabulary::{LinkKind, ShopType, Surface, Vocabulary, closed_list};
 
 closed_list! {
@@ -101,9 +101,6 @@ pub enum Worth<'p> {
     /// No terms for such an event were in force at the reading, or the share of its sample is not known.
     NoTerms,
 }
-
-/// The microseconds of a day.
-const DAY: i64 = 86_400_000_000;
 
 impl Event {
     /// When it was read: as told, else when the click was made that it came from.

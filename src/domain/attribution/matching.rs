@@ -14,7 +14,7 @@
 use super::order::OrderLine;
 use super::touch::Touch;
 use crate::domain::click_id::ClickId;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 use crate::domain::vocabulary::closed_list;
 
 /// The version of the rules in this file.
@@ -31,7 +31,6 @@ pub const ALL: u32 = 1_000_000;
 
 /// How far a network's clock may be behind ours when it tells of a click.
 const CLOCK_SLACK: i64 = 60_000_000;
-const DAY: i64 = 86_400_000_000;
 
 closed_list! {
     /// By what an order line found its click.

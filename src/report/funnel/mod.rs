@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use self::tally::Tally;
 use self::timeline::Timeline;
-use super::asked::{Asked, By, ReportError, beijing_day_begins};
+use super::asked::{Asked, By, ReportError};
 use super::sheet::{Cell, Chart, Column, Sheet};
 use crate::attribution::events::{ClickCounts, Dim, EventStore, Filter};
 use crate::attribution::touches::TouchStore;
 use crate::domain::attribution::event::{Event, Worth};
 use crate::domain::attribution::touch::Touch;
 use crate::domain::policy::PolicySet;
+use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
 
@@ -170,7 +171,7 @@ fn named(dim: Dim) -> Column {
 
 fn cell(dim: Dim, text: &str) -> Cell {
     match dim {
-        Dim::Day => text.parse().map_or(Cell::None, |day| Cell::Time(beijing_day_begins(day))),
+        Dim::Day => text.parse().map_or(Cell::None, |day| Cell::Time(Timestamp::of_beijing_day(day))),
         _ if text.is_empty() => Cell::None,
         _ => Cell::Text(text.to_owned()),
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{BadRow, Reason, RowFault, shown};
 use crate::domain::attribution::money::Fen;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY, Timestamp};
 
 /// The longest key, position or sub-id, in bytes.
 const LONGEST_KEY: usize = 200;
@@ -184,7 +184,7 @@ impl<'v> Row<'v> {
             (None, _) => text.parse().ok(),
         };
         match read {
-            Some(at) if at.micros() < EARLIEST && at.micros().abs() <= 86_400_000_000 => None,
+            Some(at) if at.micros() < EARLIEST && at.micros().abs() <= DAY => None,
             // Far beyond what a calendar writes: a unit was mistaken.
             Some(at) if at.micros() >= EARLIEST && at.beijing().is_some_and(|at| at.year() < 2200) => Some(at),
             Some(_) => {
