@@ -1,10 +1,14 @@
 """Pages that have to do with others: a partner's page through the gateway and what stands in its place when it is down, signed
 outbound clicks that are not to be believed, a share code to copy."""
 
+import base64
+import hashlib
+import hmac
 import http.server
 import socket
 import subprocess
 import threading
+import urllib.parse
 
 from chromium import Failed
 from looks import PHONE, look
@@ -20,6 +24,7 @@ agreements:
 UP = "https://item.m.jd.com/product/100012043978.html?from=zhihu"
 DOWN = "https://item.jd.hk/100012043978.html"
 CODE = "￥3DIFi3EsIAhRkW￥"
+SECRET = "5a" * 32
 
 
 class Partner(http.server.BaseHTTPRequestHandler):
@@ -46,7 +51,7 @@ def prepare(world):
         nobody.bind(("127.0.0.1", 0))
         dead = nobody.getsockname()[1]
     folder = world.folder / "partners-gateway"
-    (world.folder / "ks.secret").write_text("5a" * 32)
+    (world.folder / "ks.secret").write_text(SECRET)
     (world.folder / "ks.secret").chmod(0o600)
     world.partners = world.ends(Gateway(world.options.hopgate, folder, POLICIES, f"""
 [[proxy.upstreams]]
@@ -90,7 +95,7 @@ def check(world):
     look(world, "share code", f"{click}/copied", 200, agent, holds=shows_code)
     good = signed(gateway, UP)
     look(world, "signed, changed on the way", f"{click}{good}x", 403, agent)
-    unfit = signed(gateway, "https://evil.example/100012043978.html")
+    unfit = led_elsewhere(good, "https://evil.example/100012043978.html")
     look(world, "signed, leads elsewhere", f"{click}{unfit}", 422, agent, holds=leads_nowhere)
 
 
@@ -102,6 +107,16 @@ def signed(gateway, to):
     if done.returncode:
         raise CannotTry(f"hopgate sign go --to {to}: {done.stderr}")
     return done.stdout.strip()
+
+
+def led_elsewhere(path, to):
+    """The same click with another landing, signed again: `hopgate sign` signs nothing that is certain to be refused, the platform
+    that holds the key may."""
+    parameters = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query)) | {"to": to}
+    del parameters["sig"]
+    query = urllib.parse.urlencode(sorted(parameters.items()), quote_via=urllib.parse.quote, safe="")
+    mac = hmac.new(bytes.fromhex(SECRET), b"hopgate-go-v1\n" + query.encode(), hashlib.sha256).digest()
+    return f"/go?{query}&sig={base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
 def offers_landing(page, _):
