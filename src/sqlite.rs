@@ -3,9 +3,12 @@
 //! Never knows what a table holds: the stores above bring their own schema and SQL.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use tokio::task::JoinError;
 
 /// How long a writer waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -84,6 +87,45 @@ pub fn open(path: &Path, schema: &Schema, cache_kib: u32) -> Result<Connection, 
     common(&connection, cache_kib).map_err(failed)?;
     migrate(&mut connection, path, schema)?;
     Ok(connection)
+}
+
+/// One connection that tasks take turns at, each on a thread that may wait for the disk. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Connection>>);
+
+impl Shared {
+    /// Opens a file as [`open`] does.
+    ///
+    /// # Errors
+    /// [`SqliteError`] naming the file.
+    pub fn open(path: &Path, schema: &Schema, cache_kib: u32) -> Result<Shared, SqliteError> {
+        open(path, schema, cache_kib).map(Shared::of)
+    }
+
+    /// A connection that was opened before.
+    pub fn of(connection: Connection) -> Shared {
+        Shared(Arc::new(Mutex::new(connection)))
+    }
+
+    /// Does `work` when it is its turn; what it says.
+    ///
+    /// # Errors
+    /// [`JoinError`] when it panicked, or the runtime ends.
+    pub async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> R + Send + 'static,
+    ) -> Result<R, JoinError> {
+        let connection = Arc::clone(&self.0);
+        let task =
+            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        task.await
+    }
+}
+
+/// A value in a row that this process cannot read: written by a newer one. `what` names it: a name in backticks, or whose.
+pub fn unknown(column: usize, what: &str) -> rusqlite::Error {
+    let problem = format!("{what} is not known to this process");
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.into())
 }
 
 /// Opens an existing file for reading only; it must have been opened with [`open`] once.

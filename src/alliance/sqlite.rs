@@ -2,7 +2,6 @@
 //! database.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
@@ -10,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use super::store::{Cursor, PullStore, PullStoreError, Response, Stream};
 use crate::domain::attribution::Network;
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{Schema, Shared, SqliteError, unknown};
 
 const SCHEMA: Schema = Schema {
     name: "pulls",
@@ -43,7 +42,7 @@ const SCHEMA: Schema = Schema {
 const CACHE: u32 = 1_024;
 
 /// The embedded store.
-pub struct SqlitePullStore(Arc<Mutex<Connection>>);
+pub struct SqlitePullStore(Shared);
 
 impl SqlitePullStore {
     /// Opens the file, creating it when missing.
@@ -51,17 +50,14 @@ impl SqlitePullStore {
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(SqlitePullStore(Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?))))
+        Shared::open(path, &SCHEMA, CACHE).map(SqlitePullStore)
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, PullStoreError> {
-        let connection = Arc::clone(&self.0);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        task.await.map_err(unavailable)?.map_err(unavailable)
+        self.0.run(work).await.map_err(unavailable)?.map_err(unavailable)
     }
 }
 
@@ -96,10 +92,7 @@ impl PullStore for SqlitePullStore {
             let mut statement = connection.prepare_cached(sql)?;
             let read = |row: &Row<'_>| {
                 let name: String = row.get(0)?;
-                let network = Network::parse(&name).ok_or_else(|| {
-                    let problem = format!("`{name}` is not known to this process");
-                    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, problem.into())
-                })?;
+                let network = Network::parse(&name).ok_or_else(|| unknown(0, &format!("`{name}`")))?;
                 let text = |column| row.get::<_, String>(column).map(String::into_boxed_str);
                 Ok((Stream { network, account: text(1)?, query: text(2)? }, cursor(row, 3)?))
             };

@@ -20,6 +20,10 @@ pub mod touches;
 #[cfg(test)]
 pub(crate) mod touches_conformance;
 
+use rusqlite::Connection;
+
+use crate::sqlite::Shared;
+
 /// Why a store of attribution could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum StoreError {
@@ -29,4 +33,19 @@ pub enum StoreError {
     /// A row that this build cannot read.
     #[error("attribution store: {0}: use the newer hopgate that wrote it, or restore a backup")]
     Unreadable(String),
+}
+
+/// Work on a store's connection, with its errors.
+async fn run<R: Send + 'static>(
+    connection: &Shared,
+    work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
+) -> Result<R, StoreError> {
+    connection.run(work).await.map_err(unavailable)?.map_err(|error| match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, what) => StoreError::Unreadable(what.to_string()),
+        other => unavailable(other),
+    })
+}
+
+fn unavailable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }

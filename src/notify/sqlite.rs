@@ -1,7 +1,6 @@
 //! The outbox in an embedded SQLite file, which may be shared with other stores. The SQL is plain enough for any database.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params, params_from_iter};
@@ -11,7 +10,7 @@ use super::outbox::{
 };
 use crate::config::webhooks::EventKind;
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 /// The tables of an outbox, all with one prefix: each outbox of a file has its own.
 macro_rules! tables {
@@ -91,7 +90,7 @@ const CACHE: u32 = 1_024;
 
 /// The embedded outbox.
 pub struct SqliteOutbox {
-    connection: Arc<Mutex<Connection>>,
+    connection: Shared,
     names: Names,
 }
 
@@ -113,19 +112,16 @@ impl SqliteOutbox {
     }
 
     fn of(path: &Path, schema: &Schema, prefix: &'static str) -> Result<Self, SqliteError> {
-        let connection = Arc::new(Mutex::new(sqlite::open(path, schema, CACHE)?));
-        Ok(SqliteOutbox { connection, names: Names(prefix) })
+        Ok(SqliteOutbox { connection: Shared::open(path, schema, CACHE)?, names: Names(prefix) })
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection, Names) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, OutboxError> {
-        let (connection, names) = (Arc::clone(&self.connection), self.names);
-        let task = tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner), names)
-        });
-        task.await.map_err(unavailable)?.map_err(unavailable)
+        let names = self.names;
+        let done = self.connection.run(move |connection| work(connection, names)).await;
+        done.map_err(unavailable)?.map_err(unavailable)
     }
 }
 
@@ -133,10 +129,8 @@ fn unavailable(error: impl std::fmt::Display) -> OutboxError {
     OutboxError::Unavailable(error.to_string())
 }
 
-/// A name in a row that this process does not know: written by a newer one.
 fn unknown(column: usize, name: &str) -> rusqlite::Error {
-    let problem = format!("`{name}` is not known to this process");
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, problem.into())
+    sqlite::unknown(column, &format!("`{name}`"))
 }
 
 fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {

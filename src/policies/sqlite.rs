@@ -2,7 +2,7 @@
 //! database; what is not is how another process' switch is noticed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
@@ -13,7 +13,7 @@ use super::store::{
     count_agreements, prefix,
 };
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "policies",
@@ -60,7 +60,7 @@ const CACHE: u32 = 512;
 
 /// The embedded policy store.
 pub struct SqlitePolicyStore {
-    connection: Arc<Mutex<Connection>>,
+    connection: Shared,
     watch: Mutex<Watch>,
 }
 
@@ -81,17 +81,14 @@ impl SqlitePolicyStore {
         let mut connection = sqlite::open(path, &SCHEMA, CACHE)?;
         complete(&mut connection).map_err(|source| SqliteError::Open { path: path.to_owned(), source })?;
         let watch = Watch { connection: sqlite::open_read_only(path, 64)?, data_version: None, number: None };
-        Ok(SqlitePolicyStore { connection: Arc::new(Mutex::new(connection)), watch: Mutex::new(watch) })
+        Ok(SqlitePolicyStore { connection: Shared::of(connection), watch: Mutex::new(watch) })
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<R, Failed> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let connection = Arc::clone(&self.connection);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        task.await.map_err(unavailable)?.map_err(|failed| match failed {
+        self.connection.run(work).await.map_err(unavailable)?.map_err(|failed| match failed {
             Failed::Sqlite(error) => unavailable(error),
             Failed::Store(error) => error,
         })

@@ -1,18 +1,17 @@
 //! Events in SQLite, beside orders. A batch is one transaction; a row that is told again finds itself by source and id.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{EventStore, Kept, Quarantined, Row, RowFault};
-use crate::attribution::StoreError;
+use crate::attribution::{StoreError, run};
 use crate::domain::attribution::event::{Event, EventKind};
 use crate::domain::click_id::ClickId;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{ShopType, Surface};
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{Schema, Shared, SqliteError, unknown};
 
 /// Page cache, in KiB.
 const CACHE: u32 = 8 << 10;
@@ -66,7 +65,7 @@ const COLUMNS: &str = "number, source, id, kind, at, platform, surface, marketpl
 
 /// Events in a SQLite file.
 #[derive(Clone)]
-pub struct SqliteEventStore(Arc<Mutex<Connection>>);
+pub struct SqliteEventStore(Shared);
 
 impl SqliteEventStore {
     /// Opens the file, creating it when missing.
@@ -74,30 +73,20 @@ impl SqliteEventStore {
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(SqliteEventStore(Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?))))
+        Shared::open(path, &SCHEMA, CACHE).map(SqliteEventStore)
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let connection = Arc::clone(&self.0);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        let unavailable = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
-        task.await.map_err(|error| unavailable(&error))?.map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(..) => StoreError::Unreadable(error.to_string()),
-            other => unavailable(&other),
-        })
+        run(&self.0, work).await
     }
 }
 
 fn named<T>(row: &rusqlite::Row<'_>, column: usize, find: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
     let name: String = row.get(column)?;
-    find(&name).ok_or_else(|| {
-        let problem = format!("`{name}` is not known to this process");
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, problem.into())
-    })
+    find(&name).ok_or_else(|| unknown(column, &format!("`{name}`")))
 }
 
 fn event(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Event)> {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
@@ -12,7 +11,7 @@ use super::record::{Clicks, Credit, Standing};
 use super::{
     Balance, Batch, Book, Closed, Closing, Entry, EntryQuery, Held, Ledger, Line, Marks, Matched, Sum, Trigger, Untold,
 };
-use crate::attribution::StoreError;
+use crate::attribution::{StoreError, run};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::entries::{Account, Kind, Postings, Slot};
 use crate::domain::attribution::matching::{Match, Method, Reason, Rules};
@@ -21,7 +20,7 @@ use crate::domain::attribution::order::{LineKey, OrderState};
 use crate::domain::attribution::period::Month;
 use crate::domain::click_id::ClickId;
 use crate::domain::time::{BEIJING_AHEAD, DAY, Timestamp};
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "ledger",
@@ -118,7 +117,7 @@ const SCHEMA: Schema = Schema {
 const CACHE: u32 = 16_384;
 
 /// The embedded ledger.
-pub struct SqliteLedger(Arc<Mutex<Connection>>);
+pub struct SqliteLedger(Shared);
 
 impl SqliteLedger {
     /// Opens the file, creating it when missing.
@@ -126,27 +125,20 @@ impl SqliteLedger {
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(SqliteLedger(Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?))))
+        Shared::open(path, &SCHEMA, CACHE).map(SqliteLedger)
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let connection = Arc::clone(&self.0);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        task.await.map_err(|error| StoreError::Unavailable(error.to_string()))?.map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(_, _, what) => StoreError::Unreadable(what.to_string()),
-            other => StoreError::Unavailable(other.to_string()),
-        })
+        run(&self.0, work).await
     }
 }
 
 /// A value in a row that this process cannot read: written by a newer one.
 fn unknown(column: usize, what: &str) -> rusqlite::Error {
-    let problem = format!("the ledger's `{what}` is not known to this process");
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, problem.into())
+    sqlite::unknown(column, &format!("the ledger's `{what}`"))
 }
 
 fn named<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {

@@ -2,14 +2,13 @@
 //! stores. Never holds a key in memory, so that a revocation by another process counts at once.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{KeyError, KeyHash, KeyRecord, KeyStore, NewKey, Role};
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "keys",
@@ -32,7 +31,7 @@ const CACHE: u32 = 512;
 const COLUMNS: &str = "id, role, scope, name, created_at, revoked_at";
 
 /// The embedded key store.
-pub struct SqliteKeyStore(Arc<Mutex<Connection>>);
+pub struct SqliteKeyStore(Shared);
 
 impl SqliteKeyStore {
     /// Opens the file, creating it when missing.
@@ -40,17 +39,14 @@ impl SqliteKeyStore {
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
-        Ok(SqliteKeyStore(Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?))))
+        Shared::open(path, &SCHEMA, CACHE).map(SqliteKeyStore)
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<R, KeyError> + Send + 'static,
     ) -> Result<R, KeyError> {
-        let connection = Arc::clone(&self.0);
-        let task =
-            tokio::task::spawn_blocking(move || work(&connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        task.await.map_err(unavailable)?
+        self.0.run(|connection| work(connection)).await.map_err(unavailable)?
     }
 }
 

@@ -6,7 +6,6 @@ mod quarantine;
 mod read;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
@@ -15,13 +14,13 @@ use super::OrderStore;
 use super::intake::{
     Batch, Counts, Kept, LineQuery, NewBatch, OrderIntake, Outcome, Position, QuarantineQuery, Quarantined, Reading,
 };
-use crate::attribution::StoreError;
 use crate::attribution::touches::Subject;
+use crate::attribution::{StoreError, run};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::{LineKey, OrderEvent, OrderLine};
 use crate::domain::click_id::ClickKey;
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, SqliteError};
+use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "orders",
@@ -125,7 +124,7 @@ const CACHE: u32 = 32 * 1_024;
 
 /// The embedded store of order reports.
 pub struct SqliteOrderStore {
-    connection: Arc<Mutex<Connection>>,
+    connection: Shared,
     key: ClickKey,
 }
 
@@ -135,22 +134,14 @@ impl SqliteOrderStore {
     /// # Errors
     /// [`SqliteError`] naming the file.
     pub fn open(path: &Path, key: ClickKey) -> Result<Self, SqliteError> {
-        let connection = Arc::new(Mutex::new(sqlite::open(path, &SCHEMA, CACHE)?));
-        Ok(SqliteOrderStore { connection, key })
+        Ok(SqliteOrderStore { connection: Shared::open(path, &SCHEMA, CACHE)?, key })
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let connection = Arc::clone(&self.connection);
-        let task =
-            tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
-        let done = task.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        done.map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(_, _, what) => StoreError::Unreadable(what.to_string()),
-            other => StoreError::Unavailable(other.to_string()),
-        })
+        run(&self.connection, work).await
     }
 
     /// Work in a transaction that is kept when it went well.
@@ -170,8 +161,7 @@ impl SqliteOrderStore {
 
 /// A value in a row that this process does not know: written by a newer one.
 fn unknown(column: usize, what: &str, value: &str) -> rusqlite::Error {
-    let problem = format!("{what} `{value}` is not known to this process");
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, problem.into())
+    sqlite::unknown(column, &format!("{what} `{value}`"))
 }
 
 /// A name out of a closed list.
