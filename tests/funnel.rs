@@ -16,10 +16,13 @@ use hopgate::attribution::events::{ClickCounts, Dim, EventStore, Filter};
 use hopgate::attribution::stats::Stats;
 use hopgate::control::keys::Role;
 use hopgate::domain::attribution::event::Worth;
-use hopgate::domain::click_id::ClickKey;
+use hopgate::domain::attribution::terms::Agreed;
+use hopgate::domain::attribution::touch::{Marks, Touch};
+use hopgate::domain::click_id::{ClickId, ClickKey};
+use hopgate::domain::hop::HopFlags;
 use hopgate::domain::policy::PolicySet;
 use hopgate::domain::time::Timestamp;
-use hopgate::domain::vocabulary::Vocabulary;
+use hopgate::domain::vocabulary::{LinkKind, ShopType, Vocabulary};
 use hopgate::policies::folder;
 use hopgate::policies::sqlite::SqlitePolicyStore;
 use hopgate::report::asked::{Kind, Question};
@@ -35,7 +38,7 @@ fn shipped() -> PolicySet {
 
 fn event(value: &Value) -> hopgate::domain::attribution::event::Event {
     let (words, key) = (Vocabulary::default(), ClickKey::new(&[7; 16]));
-    let now = "2026-01-01".parse().unwrap();
+    let now = "2026-07-01".parse().unwrap();
     let reader =
         Reader { words: &words, key: &key, now, source: "test", may_name_source: true, platform: None, shop: None };
     reader.value(value).read.unwrap()
@@ -107,12 +110,13 @@ fn an_event_is_worth_what_the_terms_of_its_reading_say() {
         });
         value.as_object_mut().unwrap().retain(|_, value| *value != json!(""));
         let event = event(&value);
-        let told = match event.worth(&policy, &words) {
+        let told = match event.worth(&policy, &words, None) {
             Worth::Whole { agreement } => format!("whole {}", agreement.unwrap_or_default()),
             Worth::Sampled { share, agreement } => format!("sampled {share} {agreement}"),
             Worth::Paused => "paused".to_owned(),
             Worth::OutsideWindow => "outside_window".to_owned(),
             Worth::NoTerms => "no_terms".to_owned(),
+            Worth::Contradicts => "contradicts".to_owned(),
         };
         if told.trim() != expected {
             wrong.push(format!("read {read}, {kind} {at} {marketplace} {category}: {told}, expected {expected}"));
@@ -133,16 +137,83 @@ fn the_source_may_say_whether_it_is_a_sample_and_under_which_agreement() {
         event(&value)
     };
     // A sample of which nobody knows the share says nothing.
-    assert_eq!(base(json!({"sampled": true})).worth(&policy, &words), Worth::NoTerms);
+    assert_eq!(base(json!({"sampled": true})).worth(&policy, &words, None), Worth::NoTerms);
     let half = json!({"read_at": "2024-06-30", "sampled": false});
-    assert!(matches!(base(half).worth(&policy, &words), Worth::Whole { .. }), "said to be all of it");
+    assert!(matches!(base(half).worth(&policy, &words, None), Worth::Whole { .. }), "said to be all of it");
     let named = |name: &str, read: &str| base(json!({"agreement": name, "read_at": read}));
     let second = named("xiaohongshu-xiaohongxing-2-2024", "2024-06-30");
-    assert!(matches!(second.worth(&policy, &words), Worth::Sampled { .. }));
+    assert!(matches!(second.worth(&policy, &words, None), Worth::Sampled { .. }));
     // One that was not in force, and one of another pair, give no terms.
-    assert_eq!(named("xiaohongshu-xiaohongxing-2-2024", "2024-07-01").worth(&policy, &words), Worth::NoTerms);
-    assert_eq!(named("xiaohongshu-xiaohongmeng-2024", "2024-07-01").worth(&policy, &words), Worth::NoTerms);
-    assert_eq!(named("xiaohongshu-xiaohongxing-2-2024", "2023-09-01").worth(&policy, &words), Worth::Paused);
+    assert_eq!(named("xiaohongshu-xiaohongxing-2-2024", "2024-07-01").worth(&policy, &words, None), Worth::NoTerms);
+    assert_eq!(named("xiaohongshu-xiaohongmeng-2024", "2024-07-01").worth(&policy, &words, None), Worth::NoTerms);
+    assert_eq!(named("xiaohongshu-xiaohongxing-2-2024", "2023-09-01").worth(&policy, &words, None), Worth::Paused);
+}
+
+/// A click on a note's link.
+fn click(at: &str, marketplace: &str, agreement: &str, category: &str) -> Touch {
+    Touch {
+        click: ClickId([7; 16]),
+        at: at.parse().unwrap(),
+        node: "n1".into(),
+        seq: 1,
+        code: "abc".into(),
+        creator: "li".into(),
+        platform: "xiaohongshu".into(),
+        surface: "ad_note".into(),
+        marketplace: marketplace.into(),
+        shop_type: ShopType::Flagship,
+        link_kind: LinkKind::Item,
+        category: category.into(),
+        facts: "".into(),
+        item: "".into(),
+        shop: "".into(),
+        agreement: agreement.into(),
+        policy_version: 1,
+        flags: HopFlags::default(),
+        marks: Marks::default(),
+        note: "n1".into(),
+    }
+}
+
+#[test]
+fn an_event_with_a_click_is_of_the_agreement_that_let_it_through() {
+    let (policy, words) = (shipped(), Vocabulary::default());
+    let redcat = "xiaohongshu-tmall-redcat-2025";
+    let told = |click: &Touch, at: &str, more: Value| {
+        let mut value = json!({
+            "id": "1", "kind": "store_entry", "at": at, "platform": "xiaohongshu", "marketplace": click.marketplace,
+            "read_at": click.at.to_string(),
+        });
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        match event(&value).worth(&policy, &words, Some(click)) {
+            Worth::Whole { agreement } => format!("whole {}", agreement.unwrap_or_default()),
+            other => format!("{other:?}"),
+        }
+    };
+    let tapped = click("2026-06-01", "tmall", redcat, "health");
+    assert_eq!(told(&tapped, "2026-06-02", json!({})), format!("whole {redcat}"));
+    // One platform, marketplace and creator; Taobao and Tmall are one app.
+    assert_eq!(told(&tapped, "2026-06-02", json!({"marketplace": "taobao"})), format!("whole {redcat}"));
+    for other in [json!({"marketplace": "jd"}), json!({"platform": "kuaishou"}), json!({"creator": "wang"})] {
+        assert_eq!(told(&tapped, "2026-06-02", other), "Contradicts");
+    }
+    // No terms of its own: the usual ones, as an order with that click has them.
+    let plain = click("2022-11-15", "jd", "kuaishou-jd-alliance-2022", "");
+    let plain = Touch { platform: "kuaishou".into(), ..plain };
+    let of_kuaishou = json!({"platform": "kuaishou"});
+    assert_eq!(told(&plain, "2022-11-29", of_kuaishou.clone()), "whole kuaishou-jd-alliance-2022");
+    assert_eq!(told(&plain, "2022-11-30", of_kuaishou), "OutsideWindow");
+}
+
+#[test]
+fn a_data_return_asks_what_a_click_is_of() {
+    let (policy, words) = (shipped(), Vocabulary::default());
+    // D3 began with four industries; the click itself was let through without terms.
+    let agreed = |category| {
+        Agreed::of(&policy, &words, &click("2024-02-28", "tmall", "", category), "2024-02-28".parse().unwrap())
+    };
+    assert!(matches!(agreed("beauty"), Agreed::Terms(terms) if terms.sampling == 0.5), "{:?}", agreed("beauty"));
+    assert_eq!((agreed("digital"), agreed("")), (Agreed::Paused, Agreed::Paused));
 }
 
 /// Rows of two notes around the change from half to all, a pause and a late one.

@@ -114,7 +114,7 @@ fn from_a_click_to_an_order_to_what_is_owed() {
     assert_eq!(chain["match"]["click"]["policy_version"], hop["policy_version"]);
     assert_eq!(
         (chain["match"]["click"]["window_days"].as_u64(), chain["match"]["rules"].as_u64()),
-        (Some(15), Some(1))
+        (Some(15), Some(2))
     );
     assert_eq!(chain["entries"][0]["amount_fen"], 500);
     let (status, shown) = ask("GET", "/v1/orders/direct/2");

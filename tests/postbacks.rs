@@ -21,6 +21,7 @@ use hopgate::domain::attribution::order::{LineKey, OrderLine, OrderState, Promot
 use hopgate::domain::attribution::touch::{Marks, Touch};
 use hopgate::domain::hop::HopFlags;
 use hopgate::domain::time::Timestamp;
+use hopgate::domain::vocabulary::{LinkKind, ShopType};
 use hopgate::notify::outbox::{Delivery, DeliveryQuery, DeliveryState};
 use serde_json::{Value, json};
 use support::{Gateway, JD, Place, at, eventually};
@@ -161,6 +162,10 @@ fn touch(hop: &Value, key: &hopgate::domain::click_id::ClickKey) -> Touch {
         platform: text("platform"),
         surface: text("surface"),
         marketplace: text("marketplace"),
+        shop_type: ShopType::Unknown,
+        link_kind: LinkKind::Item,
+        category: "".into(),
+        facts: "".into(),
         item: text("item"),
         shop: text("shop"),
         agreement: text("agreement"),

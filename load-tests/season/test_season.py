@@ -72,7 +72,8 @@ class Season(unittest.TestCase):
             for n in range(c.hops):
                 link = c.links[c.link[n]]
                 mine = subject and (link.creator if subject[0] == "creator" else link.code) == subject[1]
-                if mine and c.counts(n) and upper - window[c.verdict[n]] <= c.at[n] < upper:
+                there = (link.marketplace == "jd") == (line.network == "jd")
+                if mine and there and c.counts(n) and upper - window[c.verdict[n]] <= c.at[n] < upper:
                     fits.append(n)
             exact = line.click is not None and c.counts(line.click) \
                 and created - window[c.verdict[line.click]] <= c.at[line.click] < created

@@ -3,7 +3,8 @@ wrote is read here, and no line of it is shared.
 
 Rules: a line's worth is that of the youngest report of its life; what a report changes is booked in the Beijing month of
 its change. An order is credited to the click whose id it carries, if that lies within its window; else, by the first of
-pid, position and relation that is registered, to the last click of a person, no duplicate, within its agreement's window.
+pid, position and relation that is registered, to the last click of a person, no duplicate, to a marketplace of the order's
+network, within its agreement's window.
 """
 
 from array import array
@@ -15,6 +16,7 @@ from orders import text_of
 
 RANK = {"pending": 0, "paid": 1, "completed": 2, "settled": 3, "invalid": 4}
 PEOPLE, MACHINE, DOUBLE, EAGER = range(4)
+NETWORKS = {"taobao": "taobao", "tmall": "taobao", "jd": "jd"}
 
 
 class Match:
@@ -82,23 +84,26 @@ class Truth:
     # -- touches
 
     def _touches(self):
-        """Redirected clicks by creator and by link, in the order of time: those that count, and the others."""
+        """Redirected clicks by creator and by link and by the network whose orders they can lead to, in the order of time: those
+        that count, and the others."""
         c = self.campaign
         self.of = {True: defaultdict(lambda: array("I")), False: defaultdict(lambda: array("I"))}
         self.windows = [window * DAY for *_, window in c.verdicts]
         for n in range(c.hops):
             if c.redirected(n):
                 link, of = c.links[c.link[n]], self.of[c.counts(n)]
-                of["link", link.code].append(n)
+                network = NETWORKS[link.marketplace]
+                of["link", link.code, network].append(n)
                 if link.creator:
-                    of["creator", link.creator].append(n)
+                    of["creator", link.creator, network].append(n)
 
     def _within(self, n, upper):
         return upper - self.windows[self.campaign.verdict[n]] <= self.campaign.at[n] < upper
 
-    def _latest(self, subject, upper, counting=True):
-        """Clicks of a subject before `upper` and within their windows, the latest first."""
-        at, numbers = self.campaign.at, self.of[counting].get(subject, ())
+    def _latest(self, subject, network, upper, counting=True):
+        """Clicks of a subject that led to a marketplace of the network, before `upper` and within their windows, the latest first."""
+        at = self.campaign.at
+        numbers = self.of[counting].get((*subject, network), ()) if subject else ()
         longest = upper - max(self.windows)
         for place in range(bisect_left(numbers, upper, key=at.__getitem__) - 1, -1, -1):
             n = numbers[place]
@@ -116,14 +121,14 @@ class Truth:
             if subject:
                 break
         if line.click is not None and c.counts(line.click) and self._within(line.click, created):
-            others = (n for n in self._latest(subject, upper) if n != line.click)
+            others = (n for n in self._latest(subject, line.network, upper) if n != line.click)
             return Match("click_id", line.click, next(others, None), party=c.links[c.link[line.click]].creator)
         if not subject:
             return Match("none", reason="unknown_position")
-        found = self._latest(subject, upper)
+        found = self._latest(subject, line.network, upper)
         click = next(found, None)
         if click is None:
-            others = next(self._latest(subject, upper, counting=False), None)
+            others = next(self._latest(subject, line.network, upper, counting=False), None)
             return Match("none", reason="no_touch" if others is None else "not_counted")
         return Match(method, click, next(found, None), party=c.links[c.link[click]].creator)
 

@@ -22,11 +22,12 @@ pub trait TouchStore: Send + Sync {
     /// The click with this id, if it was redirected and is remembered still.
     async fn of_click(&self, click: ClickId) -> Result<Option<Touch>, StoreError>;
 
-    /// Clicks of any of these subjects at or after `since` and before `before`, the latest first, at most `limit`. Those of
-    /// one instant come in the order of node and number, the highest first.
+    /// Clicks of any of these subjects that led to any of these marketplaces (to any at all where none is named), at or after `since` and before `before`, the
+    /// latest first, at most `limit`. Those of one instant come in the order of node and number, the highest first.
     async fn latest(
         &self,
         subjects: &[Subject],
+        marketplaces: &[Box<str>],
         since: Timestamp,
         before: Timestamp,
         limit: usize,

@@ -33,7 +33,7 @@ pub(crate) fn hop(number: u64, seconds: i64) -> Hop<'static> {
         category: "beauty",
         item: "681234567890",
         shop: "s9",
-        facts: "",
+        facts: "official_card !stolen",
         outcome: Outcome::Allow,
         reason: Reason::Allowed,
         agreement: "ks-tb-2022",
@@ -63,7 +63,7 @@ pub(crate) fn hops(part: usize) -> Vec<Hop<'static>> {
         return vec![
             hop(1, 10),
             Hop { creator: "", macros: "account=7&note=n%2D1", ..hop(2, 20) },
-            Hop { code: "other", ..hop(3, 20) },
+            Hop { code: "other", marketplace: "jd", ..hop(3, 20) },
             Hop { code: "other", flags: HopFlags::BOT, ..hop(4, 30) },
             refused(5, 40),
             Hop { flags: HopFlags::REHEARSAL, ..hop(6, 50) },
@@ -101,6 +101,10 @@ pub(crate) async fn every_touch_store(store: &dyn TouchStore, add: impl Fn(usize
         platform: "kuaishou".into(),
         surface: "live_cart".into(),
         marketplace: "taobao".into(),
+        shop_type: ShopType::CStore,
+        link_kind: LinkKind::Alliance,
+        category: "beauty".into(),
+        facts: "official_card !stolen".into(),
         item: "681234567890".into(),
         shop: "s9".into(),
         agreement: "ks-tb-2022".into(),
@@ -120,7 +124,7 @@ pub(crate) async fn every_touch_store(store: &dyn TouchStore, add: impl Fn(usize
     let (link, other) = (Subject::Link("k3Xw9Qa".into()), Subject::Link("other".into()));
     let latest = |subjects: &[Subject], since: i64, before: i64, limit: usize| {
         let subjects = subjects.to_vec();
-        async move { store.latest(&subjects, at(since), at(before), limit).await.unwrap() }
+        async move { store.latest(&subjects, &[], at(since), at(before), limit).await.unwrap() }
     };
     let found = latest(std::slice::from_ref(&creator), 0, 100, 9).await;
     assert_eq!(codes(&found), [("other", 30), ("other", 20), ("k3Xw9Qa", 15), ("k3Xw9Qa", 10)]);
@@ -133,6 +137,15 @@ pub(crate) async fn every_touch_store(store: &dyn TouchStore, add: impl Fn(usize
         [("k3Xw9Qa", 15), ("k3Xw9Qa", 10)],
         "half-open"
     );
+    for (marketplaces, expected) in [
+        (&["jd"][..], &[("other", 20)][..]),
+        (&["tmall", "taobao"], &[("other", 30), ("k3Xw9Qa", 15), ("k3Xw9Qa", 10)]),
+        (&["tmall"], &[]),
+    ] {
+        let marketplaces: Vec<Box<str>> = marketplaces.iter().map(|name| (*name).into()).collect();
+        let found = store.latest(std::slice::from_ref(&creator), &marketplaces, at(0), at(100), 9).await.unwrap();
+        assert_eq!(codes(&found), expected, "{marketplaces:?}");
+    }
     assert!(latest(&[], 0, 100, 9).await.is_empty());
     assert!(latest(&[Subject::Creator("".into()), Subject::Link("none".into())], 0, 100, 9).await.is_empty());
 

@@ -339,7 +339,7 @@ fn entries(asked: &Entries) -> Result<(), CliError> {
                         entry.changed_at.to_string(),
                         entry.posted_at.to_string(),
                         entry.trigger.to_string(),
-                        entry.match_version.to_string(),
+                        entry.slot.booked.to_string(),
                     ]
                 }),
             )?;

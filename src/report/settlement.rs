@@ -13,6 +13,7 @@ use super::sheet::{Cell, Chart, Column, Sheet};
 use crate::attribution::ledger::chain::click_text;
 use crate::attribution::ledger::{Ledger, Sum};
 use crate::attribution::orders::import::USUAL_ACCOUNT;
+use crate::domain::attribution::Network;
 use crate::domain::attribution::entries::{Kind, Party, Side};
 use crate::domain::attribution::matching::ALL;
 use crate::domain::attribution::money::Fen;
@@ -26,7 +27,8 @@ const SPAN: i64 = 5_000;
 /// Figures of one row, of orders that are all told.
 #[derive(Default)]
 struct Whole {
-    orders: BTreeSet<Box<str>>,
+    /// By network, account and number: each counts from one.
+    orders: BTreeSet<(Network, Box<str>, Box<str>)>,
     lines: BTreeSet<i64>,
     paid: Fen,
     estimated: Fen,
@@ -67,7 +69,8 @@ impl Sample {
 /// Figures of one row, of orders of which a sample is told.
 #[derive(Default)]
 struct Sampled {
-    lines: BTreeMap<i64, Line>,
+    /// By the line, and the match it is booked under.
+    lines: BTreeMap<(i64, u32), Line>,
 }
 
 /// What a sample has of one line.
@@ -90,13 +93,14 @@ impl Figures {
         // A credit is below zero in the books, and what a creator gets above it in a report.
         let amount = -sum.amount;
         if matches!(sum.account.party, Party::Creator(_)) && sum.matched.sampling < ALL {
-            let line = self.sampled.lines.entry(sum.number).or_default();
+            let line = self.sampled.lines.entry((sum.number, sum.booked)).or_default();
             (line.share, line.paid) = (f64::from(sum.matched.sampling) / f64::from(ALL), sum.line.paid_fen);
             *(if sum.account.side == Side::Estimated { &mut line.expected } else { &mut line.earned }) += amount;
             return;
         }
         let whole = &mut self.whole;
-        whole.orders.insert(sum.line.order.clone());
+        let key = &sum.line.key;
+        whole.orders.insert((key.network, key.account.clone(), sum.line.order.clone()));
         if whole.lines.insert(sum.number) {
             whole.paid += sum.line.paid_fen;
         }

@@ -138,7 +138,7 @@ impl EntryView {
             posted_at: entry.posted_at,
             made_by: entry.trigger,
             report: hex(&entry.slot.cause),
-            match_version: entry.match_version,
+            match_version: entry.slot.booked,
         }
     }
 }

@@ -85,7 +85,7 @@ async fn once(settler: &Settler, marks: &Marks, progress: &mut impl FnMut(u64)) 
             if youngest(&events).is_none() {
                 checked.fault(format!("{}: is in the ledger, and no order report is", name(key)));
             }
-            for (slot, amount) in difference(&desired(&events, &held.matched), &held.posted) {
+            for (slot, amount) in difference(&desired(&events, &held.matched, held.booked), &held.posted) {
                 checked.fault(format!(
                     "{}: {} {} is {} fen short of what its reports and its match say",
                     name(key),

@@ -18,6 +18,7 @@ use crate::domain::attribution::touch::{Marks, Touch};
 use crate::domain::click_id::ClickId;
 use crate::domain::hop::HopFlags;
 use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LinkKind, ShopType};
 
 /// Order reports in memory.
 #[derive(Default)]
@@ -122,6 +123,7 @@ impl TouchStore for MemoryTouches {
     async fn latest(
         &self,
         subjects: &[Subject],
+        marketplaces: &[Box<str>],
         since: Timestamp,
         before: Timestamp,
         limit: usize,
@@ -131,6 +133,7 @@ impl TouchStore for MemoryTouches {
             Subject::Link(code) => touch.code == *code,
         };
         let mut found = self.all();
+        found.retain(|touch| marketplaces.is_empty() || marketplaces.contains(&touch.marketplace));
         found.retain(|touch| since <= touch.at && touch.at < before && subjects.iter().any(|one| of(touch, one)));
         found.sort_by_key(|touch| std::cmp::Reverse((touch.at, touch.node.clone(), touch.seq)));
         found.truncate(limit);
@@ -179,6 +182,10 @@ pub fn touch(number: u32, creator: &str, at: Timestamp) -> Touch {
         platform: "xiaohongshu".into(),
         surface: "note".into(),
         marketplace: "taobao".into(),
+        shop_type: ShopType::Unknown,
+        link_kind: LinkKind::Item,
+        category: "".into(),
+        facts: "".into(),
         item: "".into(),
         shop: "".into(),
         agreement: "".into(),

@@ -63,6 +63,8 @@ pub struct Held {
     pub version: u32,
     /// That match.
     pub matched: Match,
+    /// The match its entries are booked under: the first of those with the same credit.
+    pub booked: u32,
     /// What the match was made of, as [`settle::inputs`] sums it up.
     pub inputs: [u8; 32],
     /// What is posted.
@@ -93,6 +95,8 @@ pub struct Line {
     pub inputs: [u8; 32],
     /// Its match, where that is another than before.
     pub matched: Option<Match>,
+    /// The match its entries are booked under from now on.
+    pub booked: u32,
     /// Entries to be posted.
     pub entries: Vec<NewEntry>,
     /// States it reached while credited to a creator, to be announced once each.
@@ -135,8 +139,6 @@ pub struct Entry {
     pub late: bool,
     /// What made it.
     pub trigger: Trigger,
-    /// The match of the line that was current then.
-    pub match_version: u32,
     /// When it was posted.
     pub posted_at: Timestamp,
 }
@@ -152,6 +154,8 @@ pub struct Matched {
     pub trigger: Trigger,
     /// The match.
     pub matched: Match,
+    /// The match its entries are booked under: itself, or an earlier one with the same credit.
+    pub booked: u32,
 }
 
 /// Everything the ledger has of a line.
@@ -202,16 +206,18 @@ pub struct EntryQuery {
     pub after: i64,
 }
 
-/// What entries of one line, account and sort that take effect on one Beijing day add up to, with what a report tells of the
-/// line.
+/// What entries of one line, account and sort that are booked under one match and take effect on one Beijing day add up to,
+/// with what a report tells of the line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sum {
     /// The line, in the order of being kept.
     pub number: i64,
     /// Its youngest report.
     pub line: record::Standing,
-    /// Its current match.
+    /// The match they are booked under.
     pub matched: record::Credit,
+    /// Its number.
+    pub booked: u32,
     /// The Beijing day, as [`Timestamp::beijing_day`] counts: a late entry's is the first of its period.
     pub day: i64,
     /// The account.

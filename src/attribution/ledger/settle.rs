@@ -17,7 +17,7 @@ use crate::attribution::touches::{Subject, TouchStore};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::entries::{Kind, Slot, desired, difference, in_order, period_of, youngest};
 use crate::domain::attribution::matching::{
-    Candidate, Evidence, Match, Method, RULES, Rules, decide, earliest, enough, positions, upper,
+    Candidate, Evidence, Match, Method, RULES, Rules, decide, earliest, enough, marketplaces, positions, upper,
 };
 use crate::domain::attribution::money::Fen;
 use crate::domain::attribution::order::{LineKey, OrderEvent, OrderLine, OrderState};
@@ -139,7 +139,7 @@ pub fn inputs(line: &OrderLine) -> [u8; 32] {
     let times = [line.created_at.micros(), line.clicked_at.map_or(i64::MIN, Timestamp::micros)];
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     times.iter().for_each(|time| context.update(&time.to_le_bytes()));
-    for text in [&told.pid, &told.position, &told.relation, &told.sub_id] {
+    for text in [&told.pid, &told.position, &told.relation, &told.sub_id, &line.marketplace] {
         // Lengths first: two texts must not read as one.
         context.update(&(text.len() as u64).to_le_bytes());
         context.update(text.as_bytes());
@@ -308,6 +308,7 @@ impl Settler {
         {
             evidence.named = Some(self.candidate(touch).await?);
         }
+        let marketplaces: Vec<Box<str>> = marketplaces(line).into_iter().map(Into::into).collect();
         for (method, text) in positions(line) {
             let subjects = self.subjects(line.key.network, text, known).await?;
             if subjects.is_empty() {
@@ -316,7 +317,8 @@ impl Settler {
             evidence.found_by = Some(method);
             let mut limit = FIRST_LOOK;
             loop {
-                let touches = self.touches.latest(&subjects, earliest(line), upper(line), limit).await?;
+                let (since, before) = (earliest(line), upper(line));
+                let touches = self.touches.latest(&subjects, &marketplaces, since, before, limit).await?;
                 let all = touches.len() < limit;
                 let seen = evidence.candidates.len();
                 for touch in touches.into_iter().skip(seen) {
@@ -434,6 +436,10 @@ fn difference_of(
     held: Option<Held>,
     closed: Option<Month>,
 ) -> Line {
+    let booked = held.as_ref().map_or(1, |held| match held.matched.same_credit(&matched) {
+        true => held.booked,
+        false => held.version + 1,
+    });
     let (before, posted) = held.map(|held| (Some(held.matched), held.posted)).unwrap_or_default();
     let changed: HashMap<[u8; 32], Timestamp> =
         events.iter().map(|event| (event.hash, event.line.modified_at)).collect();
@@ -442,7 +448,7 @@ fn difference_of(
         let (period, late) = period_of(changed_at, closed);
         NewEntry { slot, amount, changed_at, period, late }
     };
-    let entries = difference(&desired(events, &matched), &posted).into_iter().map(entry).collect();
+    let entries = difference(&desired(events, &matched, booked), &posted).into_iter().map(entry).collect();
     let mut reached = Vec::new();
     if matched.creator().is_some() {
         for event in in_order(events) {
@@ -453,7 +459,7 @@ fn difference_of(
         }
     }
     let matched = Some(matched).filter(|matched| before.is_none_or(|before| !before.same_outcome(matched)));
-    Line { line: youngest.line.clone(), inputs, matched, entries, reached }
+    Line { line: youngest.line.clone(), inputs, matched, booked, entries, reached }
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ async fn other_rules_are_tried_before_they_are_posted() {
             .await
             .unwrap();
         assert_eq!(seen, [("a".into(), Some(Method::Position), Some(Some(Reason::NotCounted)))]);
-        assert_eq!((settled.lines, settled.posted(Kind::Estimated)), (1, 2));
+        // What was booked under the one match is taken back, both sides of it, and booked under the other.
+        assert_eq!((settled.lines, settled.posted(Kind::Estimated)), (1, 4));
         let after = balances(&*world.settler.ledger).await;
         assert_eq!(after == before, dry, "{after:?}");
     }
@@ -175,6 +176,96 @@ async fn other_rules_are_tried_before_they_are_posted() {
     // And back again: the third version of its match.
     world.settler.recompute(now, false, |_, _| {}).await.unwrap();
     assert_eq!((held(&world, "a").await.version, balances(&*world.settler.ledger).await), (3, before));
+}
+
+#[tokio::test]
+async fn a_closed_month_says_of_its_clicks_what_it_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let ledger = Arc::clone(&world.settler.ledger);
+    let now = hour(2_000);
+    let mut half = touch(1, "c1", hour(90));
+    (half.agreement, half.code) = ("half".into(), "sampled".into());
+    world.touches.add(&[half]);
+    world.orders.add(&[line("a", "1", hour(100), 500)]);
+    world.settler.settle(now).await.unwrap();
+    let october: Month = "2026-10".parse().unwrap();
+    // Creator, link, share and sum of what takes effect in a month.
+    let said = |month: Month| {
+        let ledger = Arc::clone(&ledger);
+        async move {
+            let (sums, _) = ledger.sums(month.begins(), month.next().begins(), 0, 100).await.unwrap();
+            let told = |sum: crate::attribution::ledger::Sum| {
+                (sum.account.to_string(), String::from(sum.matched.code), sum.matched.sampling, -sum.amount.0)
+            };
+            sums.into_iter().map(told).filter(|told| told.3 != 0).collect::<Vec<_>>()
+        }
+    };
+    let account = |creator: &str| format!("creator:{creator}:estimated");
+    let before = [(account("c1"), "sampled".to_owned(), 500_000, 500)];
+    assert_eq!(said(october).await, before);
+    close(&world.settler, october, "me", hour(800)).await.unwrap();
+
+    // A click of the same creator that all of is told came late: the month that is closed stays, the next one corrects.
+    world.touches.add(&[touch(2, "c1", hour(95))]);
+    world.settler.settle(now).await.unwrap();
+    let moved =
+        [(account("c1"), "sampled".to_owned(), 500_000, -500), (account("c1"), "link-c1".to_owned(), 1_000_000, 500)];
+    assert_eq!((said(october).await, said(october.next()).await), (before.to_vec(), moved.to_vec()));
+    assert_eq!(balances(&*ledger).await, owed(&[("creator:c1:estimated", 500)]));
+
+    // Another runner-up alone moves nothing, and what comes after is booked where the rest is.
+    let entries = |key: LineKey| {
+        let ledger = Arc::clone(&ledger);
+        async move { ledger.book(&key).await.unwrap().unwrap().entries }
+    };
+    let key = line("a", "1", hour(100), 500).key;
+    let count = entries(key.clone()).await.len();
+    world.touches.add(&[touch(3, "c1", hour(93))]);
+    world.settler.settle(now).await.unwrap();
+    let held = held(&world, "a").await;
+    assert_eq!((held.version, held.booked, entries(key.clone()).await.len()), (3, 2, count));
+    let mut lower = line("a", "1", hour(100), 400);
+    lower.modified_at = hour(900);
+    world.orders.add(&[lower]);
+    world.settler.settle(now).await.unwrap();
+    let last = entries(key).await.pop().unwrap();
+    assert_eq!((last.slot.booked, last.slot.kind), (2, Kind::Reversed));
+    assert_eq!(check(&world.settler, |_| {}).await.unwrap().faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_order_comes_from_a_click_that_led_to_its_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let led = |number, at, marketplace: &str| {
+        let mut touch = touch(number, "c1", hour(at));
+        touch.marketplace = marketplace.into();
+        touch
+    };
+    world.touches.add(&[led(1, 90, "tmall"), led(2, 92, "taobao"), led(3, 95, "jd"), led(4, 96, "jd")]);
+    let mut of_jd = line("jd", "1", hour(100), 70);
+    (of_jd.key.network, of_jd.marketplace) = (Network::Jd, "jd".into());
+    let mut of_pdd = line("pdd", "1", hour(100), 7);
+    (of_pdd.key.network, of_pdd.marketplace) = (Network::Pinduoduo, "pinduoduo".into());
+    let mut foreign = line("foreign", "", hour(100), 1);
+    foreign.promotion.sub_id =
+        String::from_utf8(world.settler.key.text(led(4, 96, "jd").click).to_vec()).unwrap().into();
+    world.orders.add(&[line("tb", "1", hour(100), 500), of_jd.clone(), of_pdd.clone(), foreign]);
+    world.settler.settle(hour(200)).await.unwrap();
+    let told = |held: Held| {
+        let seq =
+            |click: &Option<crate::domain::attribution::matching::Credited>| click.as_ref().map(|click| click.seq);
+        (held.matched.method, seq(&held.matched.click), seq(&held.matched.runner_up), held.matched.reason)
+    };
+    let of = |key: LineKey| {
+        let ledger = Arc::clone(&world.settler.ledger);
+        async move { ledger.held(&[key]).await.unwrap().pop().flatten().unwrap() }
+    };
+    assert_eq!(told(held(&world, "tb").await), (Method::Position, Some(2), Some(1), None), "taobao and tmall are one");
+    assert_eq!(told(of(of_jd.key).await), (Method::Position, Some(4), Some(3), None));
+    assert_eq!(told(of(of_pdd.key).await), (Method::None, None, None, Some(Reason::NoTouch)));
+    assert_eq!(told(held(&world, "foreign").await), (Method::None, None, None, Some(Reason::OtherMarketplace)));
 }
 
 #[tokio::test]
@@ -296,7 +387,8 @@ fn steps(closing: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(one, 0..16)
 }
 
-/// What must not depend on how everything came in: what is posted for each line, and whom it is credited to.
+/// What must not depend on how everything came in: what is posted for each line, and whom it is credited to. How many matches
+/// there were before does.
 async fn canonical(world: &World) -> BTreeMap<Box<str>, (Postings, Method, Option<u64>, Option<u64>, Option<Reason>)> {
     let lines = world.settler.ledger.lines(0, usize::MAX).await.unwrap();
     let keys: Vec<LineKey> = lines.into_iter().map(|(_, key)| key).collect();
@@ -307,7 +399,9 @@ async fn canonical(world: &World) -> BTreeMap<Box<str>, (Postings, Method, Optio
         .map(|(key, held)| {
             let held = held.unwrap();
             let matched = &held.matched;
-            let told = (held.posted, matched.method, seq(&matched.click), seq(&matched.runner_up), matched.reason);
+            assert!(held.posted.keys().all(|slot| slot.booked == held.booked), "nothing is left under another match");
+            let posted = held.posted.into_iter().map(|(slot, amount)| (Slot { booked: 0, ..slot }, amount)).collect();
+            let told = (posted, matched.method, seq(&matched.click), seq(&matched.runner_up), matched.reason);
             (key.line, told)
         })
         .collect()

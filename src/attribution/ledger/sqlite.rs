@@ -24,7 +24,8 @@ use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "ledger",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE ledger_lines (
             id BIGINT PRIMARY KEY NOT NULL,
             network TEXT NOT NULL,
@@ -110,7 +111,12 @@ const SCHEMA: Schema = Schema {
             name TEXT PRIMARY KEY NOT NULL,
             value BIGINT NOT NULL
         );
-    "],
+    ",
+        "
+        -- Zero: under itself, as before there was anything else.
+        ALTER TABLE ledger_matches ADD COLUMN booked BIGINT NOT NULL DEFAULT 0;
+    ",
+    ],
 };
 
 /// The page cache, in KiB.
@@ -190,10 +196,12 @@ fn slot(row: &Row<'_>, first: usize) -> rusqlite::Result<Slot> {
         cause: cause.try_into().map_err(|_| unknown(first, "cause"))?,
         kind: named(row, first + 1, Kind::parse)?,
         account: named(row, first + 2, Account::parse)?,
+        booked: row.get(first + 3)?,
     })
 }
 
-const MATCH: &str = "m.version, m.made_at, m.made_by, m.method, m.reason, m.clicks, m.rules, m.validity";
+const MATCH: &str = "m.version, m.made_at, m.made_by, m.method, m.reason, m.clicks, m.rules, m.validity, \
+                     CASE m.booked WHEN 0 THEN m.version ELSE m.booked END";
 
 fn matched(row: &Row<'_>, first: usize) -> rusqlite::Result<Matched> {
     let clicks: String = row.get(first + 5)?;
@@ -212,11 +220,12 @@ fn matched(row: &Row<'_>, first: usize) -> rusqlite::Result<Matched> {
             reason,
             rules: Rules { version: row.get(first + 6)?, validity: text(row, first + 7)? },
         },
+        booked: row.get(first + 8)?,
     })
 }
 
-const ENTRY: &str = "e.number, e.txn, l.network, l.account, l.line, e.cause, e.kind, e.account, e.amount, e.changed_at, \
-                     e.period, e.late, e.made_by, e.match_version, e.posted_at";
+const ENTRY: &str = "e.number, e.txn, l.network, l.account, l.line, e.cause, e.kind, e.account, e.match_version, e.amount, \
+                     e.changed_at, e.period, e.late, e.made_by, e.posted_at";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
@@ -224,12 +233,11 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         transaction: row.get(1)?,
         key: key(row, 2)?,
         slot: slot(row, 5)?,
-        amount: Fen(row.get(8)?),
-        changed_at: instant(row, 9)?,
-        period: month(row, 10)?,
-        late: row.get::<_, i64>(11)? != 0,
-        trigger: named(row, 12, Trigger::parse)?,
-        match_version: row.get(13)?,
+        amount: Fen(row.get(9)?),
+        changed_at: instant(row, 10)?,
+        period: month(row, 11)?,
+        late: row.get::<_, i64>(12)? != 0,
+        trigger: named(row, 13, Trigger::parse)?,
         posted_at: instant(row, 14)?,
     })
 }
@@ -340,7 +348,7 @@ fn keep_line(
             version,
         ])?;
     if let Some(matched) = &line.matched {
-        keep_match(transaction, id, version, matched, trigger, now)?;
+        keep_match(transaction, (id, version, line.booked), matched, trigger, now)?;
     }
     let mut cause = None;
     for entry in &line.entries {
@@ -370,7 +378,7 @@ fn keep_line(
                 entry.period.number(),
                 i64::from(entry.late),
                 trigger.as_str(),
-                version,
+                entry.slot.booked,
                 now.micros(),
             ])?;
         *sums.entry((entry.period.number(), account, entry.slot.kind.as_str())).or_default() += entry.amount.0;
@@ -386,8 +394,7 @@ fn keep_line(
 
 fn keep_match(
     transaction: &Transaction<'_>,
-    line: i64,
-    version: i64,
+    (line, version, booked): (i64, i64, u32),
     matched: &Match,
     trigger: Trigger,
     now: Timestamp,
@@ -397,8 +404,8 @@ fn keep_match(
     let clicks = serde_json::to_string(&Clicks::of(matched));
     let clicks = clicks.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     let sql = "INSERT INTO ledger_matches (line, version, made_at, made_by, method, reason, click, code, platform, \
-               note, agreement, sampling, clicks, rules, validity) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+               note, agreement, sampling, clicks, rules, validity, booked) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     transaction
         .prepare_cached(sql)?
         .execute(params![
@@ -417,6 +424,7 @@ fn keep_match(
             clicks,
             matched.rules.version,
             &*matched.rules.validity,
+            booked,
         ])
         .map(drop)
 }
@@ -429,17 +437,18 @@ fn held(connection: &Connection, key: &LineKey) -> rusqlite::Result<Option<Held>
     let mut statement = connection.prepare_cached(&sql)?;
     let given = params![key.network.as_str(), &*key.line, &*key.account];
     let found =
-        statement.query_row(given, |row| Ok((matched(row, 0)?, row.get::<_, Vec<u8>>(8)?, row.get::<_, i64>(9)?)));
+        statement.query_row(given, |row| Ok((matched(row, 0)?, row.get::<_, Vec<u8>>(9)?, row.get::<_, i64>(10)?)));
     let Some((current, inputs, id)) = found.optional()? else { return Ok(None) };
     let mut posted = Postings::new();
-    let sql = "SELECT cause, kind, account, amount FROM ledger_entries WHERE line = ?1";
+    let sql = "SELECT cause, kind, account, match_version, amount FROM ledger_entries WHERE line = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([id])?;
     while let Some(row) = rows.next()? {
-        crate::domain::attribution::entries::add(&mut posted, slot(row, 0)?, Fen(row.get(3)?));
+        crate::domain::attribution::entries::add(&mut posted, slot(row, 0)?, Fen(row.get(4)?));
     }
-    let inputs = inputs.try_into().map_err(|_| unknown(8, "inputs"))?;
-    Ok(Some(Held { version: current.version, matched: current.matched, inputs, posted }))
+    let inputs = inputs.try_into().map_err(|_| unknown(9, "inputs"))?;
+    let Matched { version, matched, booked, .. } = current;
+    Ok(Some(Held { version, matched, booked, inputs, posted }))
 }
 
 fn list_balances(connection: &Connection, sql: &str, given: &[i64]) -> rusqlite::Result<Vec<Balance>> {
@@ -606,12 +615,13 @@ impl Ledger for SqliteLedger {
         self.run(move |connection| {
             let sql = format!(
                 "SELECT l.id, e.account, e.kind, SUM(e.amount), m.method, m.reason, m.click, m.code, m.platform, \
-                 m.agreement, m.sampling, m.note, (e.effective_at + {BEIJING_AHEAD}) / {DAY} AS day, {STANDING} FROM ledger_lines l \
+                 m.agreement, m.sampling, m.note, (e.effective_at + {BEIJING_AHEAD}) / {DAY} AS day, m.version, {STANDING} \
+                 FROM ledger_lines l \
                  JOIN ledger_entries e ON e.line = l.id \
-                 JOIN ledger_matches m ON m.line = l.id AND m.version = l.version \
+                 JOIN ledger_matches m ON m.line = l.id AND m.version = e.match_version \
                  WHERE l.id > ?1 AND l.id <= ?2 AND e.effective_at >= ?3 AND e.effective_at < ?4 \
-                 AND e.account NOT LIKE 'network:%' GROUP BY l.id, day, e.account, e.kind \
-                 ORDER BY l.id, day, e.account, e.kind"
+                 AND e.account NOT LIKE 'network:%' GROUP BY l.id, m.version, day, e.account, e.kind \
+                 ORDER BY l.id, m.version, day, e.account, e.kind"
             );
             let transaction = connection.transaction()?;
             let last = greatest(&transaction, "ledger_lines", "id")?;
@@ -636,7 +646,8 @@ impl Ledger for SqliteLedger {
                         note: text(row, 11)?,
                     },
                     day: row.get(12)?,
-                    line: standing(row, 13)?,
+                    booked: row.get(13)?,
+                    line: standing(row, 14)?,
                 })
             };
             let found = statement.query_map(given, read)?.collect::<rusqlite::Result<Vec<_>>>()?;

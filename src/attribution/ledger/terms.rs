@@ -8,10 +8,9 @@ use async_trait::async_trait;
 
 use crate::attribution::StoreError;
 use crate::domain::attribution::matching::Terms;
+use crate::domain::attribution::terms::Agreed;
 use crate::domain::attribution::touch::Touch;
-use crate::domain::policy::Facts;
-use crate::domain::policy::terms::{around, terms};
-use crate::domain::vocabulary::{LinkKind, ShopType, Surface, Vocabulary};
+use crate::domain::vocabulary::Vocabulary;
 use crate::policies::store::PolicyStore;
 use crate::policies::versions::{Kept, read};
 
@@ -75,43 +74,17 @@ fn usual(touch: &Touch) -> Terms {
     Terms { agreement: touch.agreement.clone(), ..Terms::default() }
 }
 
-/// The terms of the agreement that let the click through; where it has none, those of a data return in force at that
-/// instant. Between two of those there is a pause.
 fn agreed(kept: &Kept, touch: &Touch) -> Terms {
-    let own = kept.policy.agreements().iter().find(|agreement| agreement.id == touch.agreement);
-    if let Some(attribution) = own.and_then(|agreement| agreement.attribution.as_ref()) {
-        return Terms {
-            window_days: attribution.window_days,
-            sampling: millionths(attribution.sampling),
-            agreement: touch.agreement.clone(),
+    match Agreed::of(&kept.policy, &kept.words, touch, touch.at) {
+        Agreed::Terms(found) => Terms {
+            window_days: found.window_days,
+            sampling: millionths(found.sampling),
+            agreement: found.agreement.into(),
             paused: false,
-        };
+        },
+        Agreed::Paused => Terms { paused: true, ..usual(touch) },
+        Agreed::Nothing => usual(touch),
     }
-    let Some(marketplace) = kept.words.marketplace(&touch.marketplace) else { return usual(touch) };
-    let facts = Facts {
-        platform: kept.words.platform(&touch.platform),
-        surface: Surface::parse(&touch.surface),
-        marketplace,
-        shop_type: ShopType::Unknown,
-        link_kind: LinkKind::Unknown,
-        category: "",
-        creator: &touch.creator,
-        shop: &touch.shop,
-        item: &touch.item,
-        carried: "",
-        link: &touch.code,
-        visitor: 0,
-    };
-    if let Some(returned) = terms(&kept.policy, &facts, touch.at) {
-        return Terms {
-            window_days: returned.window_days,
-            sampling: millionths(returned.sampling),
-            agreement: returned.agreement.into(),
-            paused: false,
-        };
-    }
-    let nearest = around(&kept.policy, &facts, touch.at);
-    Terms { paused: nearest.ended.is_some() && nearest.begins.is_some(), ..usual(touch) }
 }
 
 fn millionths(share: f64) -> u32 {

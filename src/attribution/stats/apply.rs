@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::batch::Row;
 use super::seen;
-use super::words::{Aim, Spot, View, Word, Words};
+use super::words::{Spot, View, Word, Words};
 use crate::domain::attribution::touch::Marks;
 use crate::domain::attribution::validity::{Click, Rules, Verdict, VisitorDay};
 use crate::domain::time::Timestamp;
@@ -293,9 +293,7 @@ impl Counting<'_> {
         for Kept { row, link, marks } in touches {
             let at = row.at.micros();
             (earliest, latest) = (earliest.min(at), latest.max(at));
-            let Row { platform, surface, marketplace, item, shop, agreement, policy_version, .. } = *row;
-            let aim = Aim { platform, surface, marketplace, item, shop, agreement, policy_version };
-            let aim = self.words.aim(connection, aim)?;
+            let aim = self.words.aim(connection, row.aim())?;
             let node = self.words.id(connection, row.node)?;
             let mut named = |word: Word| match word {
                 word if word == none => Ok(None),

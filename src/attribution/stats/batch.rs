@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::{Word, Words};
+use super::words::{Aim, Word, Words};
 use crate::domain::click_id::ClickId;
 use crate::domain::hop::{Hop, HopFlags, Outcome};
 use crate::domain::macros::MacroField;
@@ -21,6 +21,10 @@ pub(super) struct Row {
     pub(super) platform: Word,
     pub(super) surface: Word,
     pub(super) marketplace: Word,
+    pub(super) shop_type: Word,
+    pub(super) link_kind: Word,
+    pub(super) category: Word,
+    pub(super) facts: Word,
     pub(super) item: Word,
     pub(super) shop: Word,
     pub(super) agreement: Word,
@@ -34,6 +38,25 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// What it led to, and where it happened.
+    pub(super) fn aim(&self) -> Aim {
+        let Row { platform, surface, marketplace, shop_type, link_kind, category, facts, .. } = *self;
+        let Row { item, shop, agreement, policy_version, .. } = *self;
+        Aim {
+            platform,
+            surface,
+            marketplace,
+            shop_type,
+            link_kind,
+            category,
+            facts,
+            item,
+            shop,
+            agreement,
+            policy_version,
+        }
+    }
+
     /// What is needed of a hop.
     pub(super) fn of(words: &mut Words, seq: u64, hop: &Hop<'_>) -> Row {
         Row {
@@ -46,6 +69,10 @@ impl Row {
             platform: words.word(hop.platform),
             surface: words.word(hop.surface.map_or("", |surface| surface.as_str())),
             marketplace: words.word(hop.marketplace),
+            shop_type: words.word(hop.shop_type.as_str()),
+            link_kind: words.word(hop.link_kind.as_str()),
+            category: words.word(hop.category),
+            facts: words.word(hop.facts),
             item: words.word(hop.item),
             shop: words.word(hop.shop),
             agreement: words.word(hop.agreement),

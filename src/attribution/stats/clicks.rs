@@ -117,7 +117,7 @@ mod tests {
             let filter = Filter { creator: Some(creator.clone()), ..Filter::default() };
             let own: u64 = stats.clicks(from, to, &filter, &by).await.unwrap().iter().map(|(_, count)| count).sum();
             if !creator.is_empty() {
-                let touches = stats.latest(&[Subject::Creator(creator)], from, to, 10_000).await.unwrap();
+                let touches = stats.latest(&[Subject::Creator(creator)], &[], from, to, 10_000).await.unwrap();
                 let rules = stats.rules();
                 let counting = touches.iter().filter(|touch| rules.count(touch.flags, touch.marks));
                 assert_eq!(own, counting.count() as u64);

@@ -124,5 +124,29 @@ pub(super) const SCHEMA: Schema = Schema {
             earliest BIGINT NOT NULL,
             latest BIGINT NOT NULL
         );
+    ", "
+        -- What terms may ask of a click. It was not kept before: nothing is known of it then.
+        INSERT INTO stats_texts (text) VALUES ('') ON CONFLICT (text) DO NOTHING;
+        INSERT INTO stats_texts (text) VALUES ('unknown') ON CONFLICT (text) DO NOTHING;
+        CREATE TABLE stats_aims_new (
+            id INTEGER PRIMARY KEY,
+            platform BIGINT NOT NULL,
+            surface BIGINT NOT NULL,
+            marketplace BIGINT NOT NULL,
+            item BIGINT NOT NULL,
+            shop BIGINT NOT NULL,
+            agreement BIGINT NOT NULL,
+            shop_type BIGINT NOT NULL,
+            link_kind BIGINT NOT NULL,
+            category BIGINT NOT NULL,
+            facts BIGINT NOT NULL,
+            policy_version BIGINT NOT NULL,
+            UNIQUE (item, shop, platform, surface, marketplace, agreement, policy_version, shop_type, link_kind, category, facts)
+        );
+        INSERT INTO stats_aims_new SELECT a.id, a.platform, a.surface, a.marketplace, a.item, a.shop, a.agreement, u.id, u.id,
+            n.id, n.id, a.policy_version FROM stats_aims a JOIN stats_texts u ON u.text = 'unknown'
+            JOIN stats_texts n ON n.text = '';
+        DROP TABLE stats_aims;
+        ALTER TABLE stats_aims_new RENAME TO stats_aims;
     "],
 };

@@ -9,17 +9,21 @@ use crate::domain::attribution::touch::{Marks, Touch};
 use crate::domain::click_id::ClickId;
 use crate::domain::hop::HopFlags;
 use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LinkKind, ShopType};
 
 const COLUMNS: &str = "SELECT t.click, t.at, n.text, t.seq, c.text, COALESCE(w.text, ''), p.text, f.text, m.text, i.text, \
-     s.text, g.text, a.policy_version, t.flags, t.marks, COALESCE(o.text, '') \
+     s.text, g.text, a.policy_version, t.flags, t.marks, COALESCE(o.text, ''), y.text, k.text, x.text, h.text \
      FROM stats_touches t JOIN stats_aims a ON a.id = t.aim JOIN stats_texts n ON n.id = t.node \
      JOIN stats_texts c ON c.id = t.link LEFT JOIN stats_texts w ON w.id = t.creator \
      JOIN stats_texts p ON p.id = a.platform JOIN stats_texts f ON f.id = a.surface \
      JOIN stats_texts m ON m.id = a.marketplace JOIN stats_texts i ON i.id = a.item JOIN stats_texts s ON s.id = a.shop \
-     JOIN stats_texts g ON g.id = a.agreement LEFT JOIN stats_texts o ON o.id = t.note ";
+     JOIN stats_texts g ON g.id = a.agreement JOIN stats_texts y ON y.id = a.shop_type \
+     JOIN stats_texts k ON k.id = a.link_kind JOIN stats_texts x ON x.id = a.category \
+     JOIN stats_texts h ON h.id = a.facts LEFT JOIN stats_texts o ON o.id = t.note ";
 
 fn touch(row: &Row<'_>) -> rusqlite::Result<Touch> {
     let (seq, version): (i64, i64) = (row.get(3)?, row.get(12)?);
+    let (shop_type, link_kind): (String, String) = (row.get(16)?, row.get(17)?);
     Ok(Touch {
         click: ClickId(row.get(0)?),
         at: Timestamp::from_micros(row.get(1)?),
@@ -30,6 +34,10 @@ fn touch(row: &Row<'_>) -> rusqlite::Result<Touch> {
         platform: row.get(6)?,
         surface: row.get(7)?,
         marketplace: row.get(8)?,
+        shop_type: ShopType::parse(&shop_type).unwrap_or(ShopType::Unknown),
+        link_kind: LinkKind::parse(&link_kind).unwrap_or(LinkKind::Unknown),
+        category: row.get(18)?,
+        facts: row.get(19)?,
         item: row.get(9)?,
         shop: row.get(10)?,
         agreement: row.get(11)?,
@@ -59,6 +67,7 @@ fn of_click(connection: &Connection, click: ClickId) -> rusqlite::Result<Option<
 fn latest(
     connection: &Connection,
     subjects: &[Subject],
+    marketplaces: &[Box<str>],
     since: i64,
     before: i64,
     limit: usize,
@@ -74,13 +83,16 @@ fn latest(
         if text.is_empty() {
             continue;
         }
+        let places = (0..marketplaces.len()).map(|place| format!("?{}", place + 5)).collect::<Vec<_>>().join(", ");
+        let led = if places.is_empty() { String::new() } else { format!("AND m.text IN ({places}) ") };
         let sql = format!(
             "{COLUMNS} WHERE t.{column} = (SELECT id FROM stats_texts WHERE text = ?1) AND t.at >= ?2 AND t.at < ?3 \
-             ORDER BY t.at DESC, n.text DESC, t.seq DESC LIMIT ?4"
+             {led}ORDER BY t.at DESC, n.text DESC, t.seq DESC LIMIT ?4"
         );
         let mut found = connection.prepare_cached(&sql)?;
-        let values: [&dyn ToSql; 4] = [text, &since, &before, &most];
-        for touch in found.query_map(values, touch)? {
+        let mut values: Vec<&dyn ToSql> = vec![text, &since, &before, &most];
+        values.extend(marketplaces.iter().map(|name| name as &dyn ToSql));
+        for touch in found.query_map(&*values, touch)? {
             all.push(touch?);
         }
     }
@@ -99,12 +111,14 @@ impl TouchStore for Stats {
     async fn latest(
         &self,
         subjects: &[Subject],
+        marketplaces: &[Box<str>],
         since: Timestamp,
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<Touch>, StoreError> {
-        let subjects = subjects.to_vec();
-        self.ask(move |connection| latest(connection, &subjects, since.micros(), before.micros(), limit)).await
+        let (subjects, marketplaces) = (subjects.to_vec(), marketplaces.to_vec());
+        let (since, before) = (since.micros(), before.micros());
+        self.ask(move |connection| latest(connection, &subjects, &marketplaces, since, before, limit)).await
     }
 
     async fn changed(&self) -> Result<i64, StoreError> {

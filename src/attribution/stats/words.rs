@@ -29,6 +29,10 @@ pub(super) struct Aim {
     pub(super) platform: Word,
     pub(super) surface: Word,
     pub(super) marketplace: Word,
+    pub(super) shop_type: Word,
+    pub(super) link_kind: Word,
+    pub(super) category: Word,
+    pub(super) facts: Word,
     pub(super) item: Word,
     pub(super) shop: Word,
     pub(super) agreement: Word,
@@ -126,19 +130,23 @@ impl Words {
         if let Some(id) = self.aims.get(&aim) {
             return Ok(*id);
         }
-        let Aim { platform, surface, marketplace, item, shop, agreement, policy_version } = aim;
-        let mut ids = [0, 0, 0, 0, 0, 0, policy_version as i64];
-        for (id, word) in ids.iter_mut().zip([platform, surface, marketplace, item, shop, agreement]) {
+        let Aim { platform, surface, marketplace, item, shop, agreement, .. } = aim;
+        let Aim { shop_type, link_kind, category, facts, policy_version, .. } = aim;
+        let mut ids = [policy_version as i64; 11];
+        let words = [platform, surface, marketplace, item, shop, agreement, shop_type, link_kind, category, facts];
+        for (id, word) in ids.iter_mut().zip(words) {
             *id = self.id(connection, word)?;
         }
         let sql = "SELECT id FROM stats_aims WHERE platform = ?1 AND surface = ?2 AND marketplace = ?3 AND item = ?4 \
-                   AND shop = ?5 AND agreement = ?6 AND policy_version = ?7";
+                   AND shop = ?5 AND agreement = ?6 AND shop_type = ?7 AND link_kind = ?8 AND category = ?9 \
+                   AND facts = ?10 AND policy_version = ?11";
         let id = match connection.prepare_cached(sql)?.query_row(ids, |row| row.get(0)).optional()? {
             Some(id) => id,
             None => connection
                 .prepare_cached(
-                    "INSERT INTO stats_aims (platform, surface, marketplace, item, shop, agreement, policy_version) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT INTO stats_aims (platform, surface, marketplace, item, shop, agreement, shop_type, \
+                     link_kind, category, facts, policy_version) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?
                 .insert(ids)?,
         };

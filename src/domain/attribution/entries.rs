@@ -119,7 +119,7 @@ pub fn worth(line: &OrderLine) -> Worth {
     }
 }
 
-/// What an entry is about: a report of the line, the sort of entry, and the account.
+/// What an entry is about: a report of the line, the sort of entry, the account, and the match it is booked under.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot {
     /// The hash of the report.
@@ -128,14 +128,17 @@ pub struct Slot {
     pub kind: Kind,
     /// The account.
     pub account: Account,
+    /// The number of the match it is booked under. Another click takes back what was booked under the one before, so that what a
+    /// report of a closed month says of a click stays as it was.
+    pub booked: u32,
 }
 
 /// Amounts by what they are about. Nothing is never kept.
 pub type Postings = BTreeMap<Slot, Fen>;
 
-/// Everything that should be posted for a line: its reports in the order of its life, credited as `matched` says.
-/// Every cause sums to zero.
-pub fn desired(events: &[OrderEvent], matched: &Match) -> Postings {
+/// Everything that should be posted for a line: its reports in the order of its life, credited as `matched` says and booked
+/// under its number. Every cause sums to zero.
+pub fn desired(events: &[OrderEvent], matched: &Match, booked: u32) -> Postings {
     let mut postings = Postings::new();
     let mut before = Worth::default();
     for event in in_order(events) {
@@ -144,7 +147,8 @@ pub fn desired(events: &[OrderEvent], matched: &Match) -> Postings {
         let party = matched.creator().map_or(Party::Unmatched(network), |creator| Party::Creator(creator.into()));
         let mut post = |kind, side, amount: Fen| {
             for (party, amount) in [(Party::Network(network), amount), (party.clone(), -amount)] {
-                add(&mut postings, Slot { cause: event.hash, kind, account: Account { party, side } }, amount);
+                let account = Account { party, side };
+                add(&mut postings, Slot { cause: event.hash, kind, account, booked }, amount);
             }
         };
         let (estimated, confirmed) = (now.estimated - before.estimated, now.confirmed - before.confirmed);

@@ -68,7 +68,7 @@ fn a_life_of_a_line_from_paid_to_returned() {
     let match_ = credited("c1");
     let mut life = vec![event(0, OrderState::Pending, 500, None), event(1, OrderState::Paid, 500, None)];
     let told = |life: &[OrderEvent]| {
-        let postings = desired(life, &match_);
+        let postings = desired(life, &match_, 1);
         [Side::Estimated, Side::Confirmed]
             .map(|side| Kind::ALL.iter().map(|kind| owed(&postings, side, *kind)).collect())
     };
@@ -135,7 +135,7 @@ fn events() -> impl Strategy<Value = Vec<OrderEvent>> {
 proptest! {
     #[test]
     fn every_cause_is_even_and_the_balance_is_the_worth_of_the_youngest(events in events()) {
-        let postings = desired(&events, &credited("c1"));
+        let postings = desired(&events, &credited("c1"), 1);
         let mut causes = BTreeMap::new();
         for (slot, amount) in &postings {
             prop_assert!(!amount.is_zero());
@@ -168,7 +168,8 @@ proptest! {
         // Reports become known in any order, some twice, while the match changes.
         let (mut known, mut posted) = (Vec::new(), Postings::new());
         let apply = |posted: &mut Postings, known: &[OrderEvent], party: usize| {
-            let desired = desired(known, &credited(["", "c1", "c2"][party]));
+            let booked = party as u32 + 1;
+            let desired = desired(known, &credited(["", "c1", "c2"][party]), booked);
             for (slot, amount) in difference(&desired, posted) {
                 add(posted, slot, amount);
             }
@@ -183,6 +184,6 @@ proptest! {
         apply(&mut posted, &events, 1);
         let mut backwards = events.clone();
         backwards.reverse();
-        prop_assert_eq!(posted, desired(&backwards, &credited("c1")));
+        prop_assert_eq!(posted, desired(&backwards, &credited("c1"), 2));
     }
 }

@@ -5,6 +5,10 @@
 //! within a window, and not while the return is paused. An event outside of that does not count and is told apart; one of a
 //! sample counts for an estimate only. Pure: the policy comes in as an argument.
 
+use super::matching::USUAL_WINDOW_DAYS;
+use super::same_marketplace;
+use super::terms::Agreed;
+use super::touch::Touch;
 use crate::domain::click_id::ClickId;
 use crate::domain::policy::terms::{Terms, around, terms};
 use crate::domain::policy::{Facts, PolicySet};
@@ -100,6 +104,8 @@ pub enum Worth<'p> {
     OutsideWindow,
     /// No terms for such an event were in force at the reading, or the share of its sample is not known.
     NoTerms,
+    /// It says something else than the click it is said to come from.
+    Contradicts,
 }
 
 impl Event {
@@ -108,11 +114,37 @@ impl Event {
         self.read_at.or_else(|| self.click.map(ClickId::minted_at))
     }
 
-    /// What it is worth under `policy`, the one that was in force when it was read, in the words of that policy. The window
-    /// is `read <= at < read + days`.
-    pub fn worth<'p>(&self, policy: &'p PolicySet, words: &Vocabulary) -> Worth<'p> {
+    /// Whether it can be believed that it comes from this click: it happened where the click led, on the platform of the click,
+    /// and to the click's creator.
+    pub fn agrees_with(&self, click: &Touch) -> bool {
+        let silent_or = |told: &str, known: &str| told.is_empty() || known.is_empty() || told == known;
+        silent_or(&self.platform, &click.platform)
+            && silent_or(&self.creator, &click.creator)
+            && (self.marketplace.is_empty() || same_marketplace(&click.marketplace, &self.marketplace))
+    }
+
+    /// What it is worth under `policy`, the one that was in force when it was read, in the words of that policy, where it comes
+    /// from `click`, if from a known one. The window is `read <= at < read + days`.
+    ///
+    /// An event that came back with a click of ours is of the agreement that let the click through. Where that agreement has no
+    /// terms, it counts whole within the usual window, as an order with that click does.
+    pub fn worth<'p>(&self, policy: &'p PolicySet, words: &Vocabulary, click: Option<&'p Touch>) -> Worth<'p> {
+        if click.is_some_and(|click| !self.agrees_with(click)) {
+            return Worth::Contradicts;
+        }
         if !self.kind.is_back() {
             return Worth::Whole { agreement: None };
+        }
+        if let (Some(click), "") = (click, &*self.agreement) {
+            let read = self.read_at.unwrap_or(click.at);
+            return match Agreed::of(policy, words, click, read) {
+                Agreed::Terms(found) => self.under(&found, read),
+                Agreed::Paused => Worth::Paused,
+                Agreed::Nothing => {
+                    let (agreement, window_days) = (&*click.agreement, USUAL_WINDOW_DAYS);
+                    self.under(&Terms { agreement, window_days, sampling: 1.0, events: &[] }, read)
+                }
+            };
         }
         let (Some(read), Some(marketplace)) = (self.reading(), words.marketplace(&self.marketplace)) else {
             return Worth::NoTerms;
@@ -139,6 +171,10 @@ impl Event {
             let nearest = around(policy, &facts, read);
             return if nearest.ended.is_some() && nearest.begins.is_some() { Worth::Paused } else { Worth::NoTerms };
         };
+        self.under(&found, read)
+    }
+
+    fn under<'p>(&self, found: &Terms<'p>, read: Timestamp) -> Worth<'p> {
         if !found.events.is_empty() && !found.events.iter().any(|name| **name == *self.kind.as_str()) {
             return Worth::NoTerms;
         }

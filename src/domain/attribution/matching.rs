@@ -1,11 +1,12 @@
 //! Which click an order line is credited to. Pure: the line, the clicks it may have come from and what was agreed for each of
 //! them come in as arguments, so that every outcome can be reckoned again.
 //!
-//! Rules version 1:
-//! 1. A click id of ours that the order carries names its click (`click_id`), if that click was within its window before the
-//!    order was made.
+//! Rules version 2 (version 1 did not ask where a click led):
+//! 1. A click id of ours that the order carries names its click (`click_id`), if that click led to a marketplace of the order's
+//!    network and was within its window before the order was made.
 //! 2. Else the first of pid, position and relation that is registered names a creator or link (`pid`, `position`,
-//!    `relation`), whose last click that counts and lies in its window is credited; the next such click is the runner-up.
+//!    `relation`), whose last click that led there, counts and lies in its window is credited; the next such click is the
+//!    runner-up.
 //! 3. Else nobody is: `none`, with the reason.
 //!
 //! A click's window is what its agreement said in the policy version that decided it, else [`USUAL_WINDOW_DAYS`]. A click in
@@ -13,12 +14,13 @@
 
 use super::order::OrderLine;
 use super::touch::Touch;
+use super::{ALIBABA, Network};
 use crate::domain::click_id::ClickId;
 use crate::domain::time::{DAY, Timestamp};
 use crate::domain::vocabulary::closed_list;
 
 /// The version of the rules in this file.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 
 /// The window of a click without one of its own, in days.
 pub const USUAL_WINDOW_DAYS: u16 = 15;
@@ -55,7 +57,9 @@ closed_list! {
         NoPosition = "no_position",
         /// It names positions, and none of them is registered.
         UnknownPosition = "unknown_position",
-        /// Its position's creator had no click in the window.
+        /// The click it names led to another marketplace, and it names no position.
+        OtherMarketplace = "other_marketplace",
+        /// Its position's creator had no click to a marketplace of its network in the window.
         NoTouch = "no_touch",
         /// There were clicks in the window, and none that counts: machines, duplicates, the creator's own.
         NotCounted = "not_counted",
@@ -166,10 +170,14 @@ impl Match {
         self.click.as_ref().filter(|_| self.method != Method::None).map_or(ALL, |click| click.terms.sampling)
     }
 
+    /// Whether both credit the same click in the same way, on the same terms: what is booked under the one stays under the other.
+    pub fn same_credit(&self, other: &Match) -> bool {
+        (self.method, &self.click, self.reason) == (other.method, &other.click, other.reason)
+    }
+
     /// Whether both come to the same, whatever rules said so.
     pub fn same_outcome(&self, other: &Match) -> bool {
-        (self.method, &self.click, &self.runner_up, self.reason)
-            == (other.method, &other.click, &other.runner_up, other.reason)
+        self.same_credit(other) && self.runner_up == other.runner_up
     }
 }
 
@@ -190,6 +198,27 @@ pub fn earliest(line: &OrderLine) -> Timestamp {
     upper(line).plus_micros(-(i64::from(LONGEST_WINDOW_DAYS) * DAY))
 }
 
+/// The marketplaces a click can have led to that a line comes from; any, where none is named.
+pub fn marketplaces(line: &OrderLine) -> Vec<&str> {
+    match line.key.network {
+        Network::Taobao => ALIBABA.to_vec(),
+        Network::Jd => vec!["jd"],
+        Network::Pinduoduo => vec!["pinduoduo"],
+        Network::Direct if line.marketplace.is_empty() => Vec::new(),
+        Network::Direct if ALIBABA.contains(&&*line.marketplace) => ALIBABA.to_vec(),
+        Network::Direct => vec![&line.marketplace],
+    }
+}
+
+/// Clicks that led where the line was ordered.
+fn leading_there<'c>(
+    line: &OrderLine,
+    all: impl IntoIterator<Item = &'c Candidate>,
+) -> impl Iterator<Item = &'c Candidate> {
+    let there = marketplaces(line);
+    all.into_iter().filter(move |one| there.is_empty() || there.contains(&&*one.touch.marketplace))
+}
+
 /// The texts of a line that may be registered, in the order in which they are asked, with the method each stands for.
 pub fn positions(line: &OrderLine) -> impl Iterator<Item = (Method, &str)> {
     let told = &line.promotion;
@@ -205,7 +234,8 @@ pub fn enough(line: &OrderLine, candidates: &[Candidate]) -> bool {
 
 fn eligible<'c>(line: &OrderLine, candidates: &'c [Candidate]) -> impl Iterator<Item = &'c Candidate> {
     let upper = upper(line);
-    candidates.iter().filter(move |one| one.counts && in_window(one.touch.at, upper, one.terms.window_days))
+    let counts = move |one: &&Candidate| one.counts && in_window(one.touch.at, upper, one.terms.window_days);
+    leading_there(line, candidates).filter(counts)
 }
 
 /// Whom a line is credited to.
@@ -221,7 +251,7 @@ pub fn decide(line: &OrderLine, evidence: &Evidence, rules: &Rules) -> Match {
         true => outcome(Method::None, Some(click), runner_up, Some(Reason::Paused)),
         false => outcome(method, Some(click), runner_up, None),
     };
-    let named = evidence.named.as_ref();
+    let named = leading_there(line, &evidence.named).next();
     if let Some(named) = named.filter(|named| in_window(named.touch.at, line.created_at, named.terms.window_days)) {
         let runner_up = eligible(line, &evidence.candidates).find(|one| one.touch.click != named.touch.click);
         return credit(Method::ClickId, named, runner_up);
@@ -229,14 +259,19 @@ pub fn decide(line: &OrderLine, evidence: &Evidence, rules: &Rules) -> Match {
     let nobody = |reason| outcome(Method::None, None, None, Some(reason));
     let Some(method) = evidence.found_by else {
         let told = positions(line).next().is_some();
-        return nobody(if told { Reason::UnknownPosition } else { Reason::NoPosition });
+        return nobody(match (told, &evidence.named) {
+            (true, _) => Reason::UnknownPosition,
+            (false, Some(_)) if named.is_none() => Reason::OtherMarketplace,
+            (false, _) => Reason::NoPosition,
+        });
     };
     let mut found = eligible(line, &evidence.candidates);
     match (found.next(), found.next()) {
         (Some(click), runner_up) => credit(method, click, runner_up),
         (None, _) => {
             let upper = upper(line);
-            let any = evidence.candidates.iter().any(|one| in_window(one.touch.at, upper, one.terms.window_days));
+            let any = leading_there(line, &evidence.candidates)
+                .any(|one| in_window(one.touch.at, upper, one.terms.window_days));
             nobody(if any { Reason::NotCounted } else { Reason::NoTouch })
         }
     }

@@ -6,6 +6,7 @@ use crate::domain::attribution::money::Fen;
 use crate::domain::attribution::order::{LineKey, OrderState, Promotion};
 use crate::domain::attribution::touch::Marks;
 use crate::domain::hop::HopFlags;
+use crate::domain::vocabulary::{LinkKind, ShopType};
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -52,6 +53,10 @@ fn candidate(number: u8, at: Timestamp, window_days: u16, counts: bool) -> Candi
         platform: "kuaishou".into(),
         surface: "note".into(),
         marketplace: "taobao".into(),
+        shop_type: ShopType::Unknown,
+        link_kind: LinkKind::Item,
+        category: "".into(),
+        facts: "".into(),
         item: "".into(),
         shop: "".into(),
         agreement: "a1".into(),

@@ -7,6 +7,7 @@
 //! - [`order`]: one line of an order report, in one vocabulary for every network;
 //! - [`touch`]: a recorded click as attribution sees it;
 //! - [`matching`]: which click a line is credited to;
+//! - [`terms`]: what was agreed for a click;
 //! - [`entries`], [`period`]: what the ledger should say of a line, and in which month;
 //! - [`validity`]: which clicks count.
 
@@ -17,10 +18,19 @@ pub mod matching;
 pub mod money;
 pub mod order;
 pub mod period;
+pub mod terms;
 pub mod touch;
 pub mod validity;
 
 use super::vocabulary::closed_list;
+
+/// Marketplaces of one alliance and one app: a click on a link of the one may end in an order of the other.
+const ALIBABA: [&str; 2] = ["taobao", "tmall"];
+
+/// Whether a click that led to `clicked` may end in something at `happened`.
+pub fn same_marketplace(clicked: &str, happened: &str) -> bool {
+    clicked == happened || (ALIBABA.contains(&clicked) && ALIBABA.contains(&happened))
+}
 
 closed_list! {
     /// Whose order report a line comes from.

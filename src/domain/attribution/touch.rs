@@ -3,6 +3,7 @@
 use crate::domain::click_id::ClickId;
 use crate::domain::hop::HopFlags;
 use crate::domain::time::Timestamp;
+use crate::domain::vocabulary::{LinkKind, ShopType};
 
 /// What is wrong with a click that is counted in no view by default, a bit set beside the hop's own flags. The click itself is
 /// kept as it was.
@@ -59,6 +60,14 @@ pub struct Touch {
     pub surface: Box<str>,
     /// Where it led.
     pub marketplace: Box<str>,
+    /// Who runs the shop.
+    pub shop_type: ShopType,
+    /// What the link leads to.
+    pub link_kind: LinkKind,
+    /// The goods' category.
+    pub category: Box<str>,
+    /// The facts the link carried, as a hop has them.
+    pub facts: Box<str>,
     /// The goods there.
     pub item: Box<str>,
     /// The shop there.

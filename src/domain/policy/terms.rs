@@ -26,7 +26,8 @@ pub struct Terms<'p> {
 }
 
 impl<'p> Terms<'p> {
-    fn of(agreement: &'p Agreement, attribution: &'p Attribution) -> Self {
+    /// The terms of an agreement, which are its attribution.
+    pub fn of(agreement: &'p Agreement, attribution: &'p Attribution) -> Self {
         Terms {
             agreement: &agreement.id,
             window_days: attribution.window_days,

@@ -109,6 +109,7 @@ pub(super) mod tests {
     use crate::domain::attribution::touch::{Marks, Touch};
     use crate::domain::click_id::ClickId;
     use crate::domain::hop::HopFlags;
+    use crate::domain::vocabulary::{LinkKind, ShopType};
 
     /// A line in this state, all of it at minutes after the epoch.
     pub fn matched(state: OrderState) -> Matched {
@@ -147,6 +148,10 @@ pub(super) mod tests {
             platform: "kuaishou".into(),
             surface: "live_cart".into(),
             marketplace: "jd".into(),
+            shop_type: ShopType::Unknown,
+            link_kind: LinkKind::Item,
+            category: "".into(),
+            facts: "".into(),
             item: "100012043978".into(),
             shop: "".into(),
             agreement: "wide".into(),

@@ -73,15 +73,18 @@ pub async fn sheet(sources: Sources<'_>, asked: &Asked) -> Result<Sheet, ReportE
                 Some(click) => sources.touches.of_click(click).await?,
                 None => None,
             };
-            if let Some(touch) = &touch {
+            // One that does not agree with its click is told of, and put to nobody's account by it.
+            let touch = touch.as_ref();
+            let worth = timeline.worth(&event, touch);
+            let touch = touch.filter(|_| worth != Worth::Contradicts);
+            if let Some(touch) = touch {
                 fill(&mut event, touch);
             }
-            let worth = timeline.worth(&event);
             let agreement = match worth {
                 Worth::Whole { agreement: Some(agreement) } | Worth::Sampled { agreement, .. } => agreement.into(),
                 _ => event.agreement.clone(),
             };
-            if passes(&filter, &event, &agreement, touch.as_ref()) {
+            if passes(&filter, &event, &agreement, touch) {
                 let key = dims.iter().map(|dim| part(*dim, &event, &agreement)).collect();
                 rows.entry(key).or_default().add(&event, worth);
             }
@@ -99,6 +102,7 @@ fn fill(event: &mut Event, touch: &Touch) {
         (&mut event.shop, &touch.shop),
         (&mut event.item, &touch.item),
         (&mut event.marketplace, &touch.marketplace),
+        (&mut event.platform, &touch.platform),
     ] {
         if empty.is_empty() {
             empty.clone_from(known);
@@ -194,10 +198,12 @@ fn made(
     } else {
         rows.sort_by(|(one, a), (other, b)| b.weight().cmp(&a.weight()).then_with(|| one.cmp(other)));
     }
-    let line = |key: &[Box<str>], tally: &Tally| -> Vec<Cell> {
+    // A sample of some notes has nothing to do with the clicks of others.
+    let comparable = rows.iter().all(|(_, tally)| tally.clicks == 0 || tally.has_sampled());
+    let line = |key: &[Box<str>], tally: &Tally, comparable: bool| -> Vec<Cell> {
         let key = dims.iter().enumerate().map(|(place, dim)| cell(*dim, key.get(place).map_or("", |text| text)));
         let key: Vec<Cell> = key.collect();
-        key.into_iter().chain(tally.cells()).collect()
+        key.into_iter().chain(tally.cells(comparable)).collect()
     };
     let mut head = asked.head();
     head.push(("policy_version", policy_version.to_owned()));
@@ -206,7 +212,8 @@ fn made(
         charts.push(Chart::Funnel(vec!["reads", "clicks", "store_entries", "searches", "orders"]));
     }
     if total.has_sampled() {
-        charts.push(Chart::Funnel(vec!["reads", "clicks", "store_entries_est", "searches_est", "orders_est"]));
+        let from = if comparable { &["reads", "clicks"][..] } else { &[] };
+        charts.push(Chart::Funnel([from, &["store_entries_est", "searches_est", "orders_est"]].concat()));
     }
     match dims.first() {
         Some(Dim::Day) if dims.len() == 1 => charts.push(Chart::Lines("day", vec!["reads", "clicks", "orders"])),
@@ -221,8 +228,8 @@ fn made(
         title: ("从笔记到订单".to_owned(), "From the note to the order".to_owned()),
         head,
         columns: dims.iter().map(|dim| named(*dim)).chain(tally::columns()).collect(),
-        rows: rows.iter().map(|(key, tally)| line(key, tally)).collect(),
-        total: (!rows.is_empty()).then(|| line(&[], &total)),
+        rows: rows.iter().map(|(key, tally)| line(key, tally, true)).collect(),
+        total: (!rows.is_empty()).then(|| line(&[], &total, comparable)),
         notes: notes(&total, waiting),
         charts,
     }
@@ -250,6 +257,11 @@ fn notes(total: &Tally, waiting: u64) -> Vec<(String, String)> {
         (total.paused, "在数据返回暂停期内阅读、不计入的事件", "Events read while the return was paused, not counted"),
         (total.outside, "发生在协议窗口之外、不计入的事件", "Events outside the agreement's window, not counted"),
         (total.no_terms, "没有适用返回条款、不计入的事件", "Events without terms of return, not counted"),
+        (
+            total.contradicting,
+            "与所报点击的平台、商城或创作者不符、不计入的事件",
+            "Events that do not agree with the platform, marketplace or creator of the click they name, not counted",
+        ),
         (
             waiting,
             "无法使用、等待修正的行（hopgate events list --quarantined）",

@@ -22,6 +22,7 @@ pub(super) struct Tally {
     pub(super) paused: u64,
     pub(super) outside: u64,
     pub(super) no_terms: u64,
+    pub(super) contradicting: u64,
 }
 
 /// The columns of [`Tally::cells`].
@@ -49,6 +50,7 @@ pub(super) fn columns() -> impl Iterator<Item = Column> {
         ("paused", "暂停期内", "paused"),
         ("outside_window", "窗口外", "outside window"),
         ("no_terms", "无条款", "no terms"),
+        ("contradicting", "与点击不符", "contradicting"),
     ]
     .into_iter()
     .map(|(name, zh, en)| Column { name, zh, en })
@@ -60,6 +62,7 @@ impl Tally {
         let count = u64::from(event.count);
         let step = BACK.iter().position(|kind| *kind == event.kind);
         match (event.kind, worth, step) {
+            (_, Worth::Contradicts, _) => self.contradicting += count,
             (EventKind::Read, ..) => self.reads += count,
             (EventKind::Like, ..) => self.likes += count,
             (EventKind::Comment, ..) => self.comments += count,
@@ -83,6 +86,7 @@ impl Tally {
             (&mut self.paused, other.paused),
             (&mut self.outside, other.outside),
             (&mut self.no_terms, other.no_terms),
+            (&mut self.contradicting, other.contradicting),
         ] {
             *mine += theirs;
         }
@@ -115,8 +119,8 @@ impl Tally {
         (!samples.is_empty()).then(|| Estimate::together(&samples))
     }
 
-    /// The row, in the order of [`columns`].
-    pub(super) fn cells(&self) -> Vec<Cell> {
+    /// The row, in the order of [`columns`]; `comparable` says whether what was sampled came from these clicks at all.
+    pub(super) fn cells(&self, comparable: bool) -> Vec<Cell> {
         let rate = |part: u64, of: u64| if of > 0 { Cell::Rate(part as f64 / of as f64) } else { Cell::None };
         let guess = |guess: Option<Estimate>| match guess {
             Some(Estimate { value, low, high }) => Cell::Estimate { value, low, high },
@@ -140,7 +144,7 @@ impl Tally {
             Cell::Count(orders),
             rate(orders, searches),
             guess(reckoned[0]),
-            guess(reckoned[0].and_then(|entries| entries.per(self.clicks))),
+            guess(reckoned[0].filter(|_| comparable).and_then(|entries| entries.per(self.clicks))),
             guess(reckoned[1]),
             over(reckoned[1], reckoned[0]),
             guess(reckoned[2]),
@@ -149,6 +153,7 @@ impl Tally {
             Cell::Count(self.paused),
             Cell::Count(self.outside),
             Cell::Count(self.no_terms),
+            Cell::Count(self.contradicting),
         ]
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::attribution::event::{Event, Worth};
+use crate::domain::attribution::touch::Touch;
 use crate::domain::policy::PolicySet;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::Vocabulary;
@@ -50,13 +51,13 @@ impl<'s> Timeline<'s> {
         &self.latest
     }
 
-    /// What an event is worth under the policy in force when it was read.
-    pub(super) fn worth(&self, event: &Event) -> Worth<'_> {
+    /// What an event, and the click it comes from, is worth under the policy in force when it was read.
+    pub(super) fn worth<'t>(&'t self, event: &Event, click: Option<&'t Touch>) -> Worth<'t> {
         let read = event.reading().unwrap_or(event.at);
         let after = self.since.partition_point(|(since, _)| *since <= read);
         match self.since.get(after.saturating_sub(1)) {
-            Some((_, kept)) => event.worth(&kept.policy, &kept.words),
-            None => event.worth(self.otherwise.0, self.otherwise.1),
+            Some((_, kept)) => event.worth(&kept.policy, &kept.words, click),
+            None => event.worth(self.otherwise.0, self.otherwise.1, click),
         }
     }
 }
