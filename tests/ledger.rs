@@ -169,6 +169,57 @@ fn copy(place: &Place) -> Place {
     twin
 }
 
+/// A network's report of a shop's order is the shop's to see, by the name its key and its links have it under; a click that
+/// led elsewhere is not the shop's to claim.
+#[test]
+fn a_merchant_sees_the_orders_of_its_shop_and_claims_no_click_of_another() {
+    let place = Place::new("");
+    let link = |code: &str, url: &str| {
+        let place_of = ["--platform", "kuaishou", "--surface", "live_cart", "--shop-type", "flagship"];
+        let ran =
+            place.run(&[&["link", "create", "--url", url, "--creator", "c1", "--slug", code], &place_of[..]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+    };
+    link("shop7", "https://shop.m.jd.com/?shopId=7");
+    link("shop8", "https://shop.m.jd.com/?shopId=8");
+    let key = place.run(&["key", "create", "--role", "merchant", "--scope", "shop:7"]).out;
+    let server = place.serve(&[]);
+    let mut client = Client::connect(server.click);
+    let [own, other] = ["/shop7", "/shop8"].map(|path| client.get(path).header("hop-id").to_owned());
+    eventually("clicks are counted", || support::metric(server.ops, "hopgate_stats_hops_total") >= 2.0);
+
+    let at = soon(60);
+    let jd = json!({"id": "1", "orderId": "9", "validCode": 16, "orderTime": &at[..19].replace('T', " "), "popId": 7,
+        "estimateFee": 5, "subUnionId": own});
+    std::fs::write(place.path("jd.ndjson"), jd.to_string()).unwrap();
+    assert_eq!(json_of(&place.run(&["orders", "import", "--network", "jd", "--json", "jd.ndjson"]))["added"], 1);
+    let bearer = format!("Bearer {}", key.trim());
+    let ask = |method: &str, path: &str, body: &str| {
+        let length = body.len().to_string();
+        let mut client = Client::connect(server.control);
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        client.send(head.as_bytes()).unwrap();
+        let answer = client.read(false).unwrap();
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap_or(Value::Null))
+    };
+    let report = "/v1/reports/settlement?by=order,shop&from=2020-01-01&to=2090-01-01";
+    eventually("its shop's order is there", || ask("GET", report, "").1["rows"][0]["shop"] == "shop:7");
+    let (_, seen) = ask("GET", report, "");
+    assert_eq!((&seen["rows"][0]["order"], &seen["rows"][0]["expected_fen"]), (&json!("9"), &json!(500)), "{seen}");
+
+    let row = |line: &str, click: &str, marketplace: &str| {
+        order(line, "paid", 100, &at, json!({"click_id": click, "marketplace": marketplace, "shop": "shop:7"}))
+    };
+    let rows = json!([row("own", &own, "jd"), row("shop", &other, "jd"), row("market", &own, "taobao")]);
+    let (status, told) = ask("POST", "/v1/orders", &rows.to_string());
+    let reasons: Vec<_> = told["results"].as_array().unwrap().iter().map(|one| one["reason"].as_str()).collect();
+    assert_eq!((status, reasons), (200, vec![None, Some("foreign_click"), Some("foreign_click")]), "{told}");
+    assert!(told["results"][1]["errors"][0]["problem"].as_str().unwrap().contains("another shop than `shop:7`"));
+    assert_eq!(json_of(&place.run(&["orders", "quarantine", "retry", "--json"]))["mended"], 0);
+}
+
 /// How many order reports are settled, seen from outside.
 fn settled(place: &Place) -> i64 {
     let file = rusqlite::Connection::open(place.path("data/orders.sqlite")).unwrap();
@@ -206,12 +257,15 @@ fn kills_and_two_at_once_change_nothing() {
         next["created_at"] = json!(at);
         match dice.roll(3) {
             0 => orders.push(order(&line, "invalid", fen, &later, next)),
-            1 => orders.push(order(&line, "settled", fen, &later, next)),
+            1 => {
+                next["confirmed_fen"] = json!(fen);
+                orders.push(order(&line, "settled", fen, &later, next));
+            }
             _ => {}
         }
     }
     let taken = import(&place, &orders);
-    assert_eq!(taken["quarantined"].as_object().map_or(0, serde_json::Map::len), 0, "{taken}");
+    assert_eq!(taken["quarantined"], 0, "{taken}");
     let (undisturbed, crowded) = (copy(&place), copy(&place));
     let ran = undisturbed.run(&["ledger", "settle", "--json"]);
     assert_eq!(json_of(&ran)["events"], orders.len());

@@ -176,6 +176,12 @@ fn what_cannot_be_read_at_all_says_so() {
     }
     let ran = place.run(&["orders", "import", "--network", "jd", "missing.json"]);
     assert!(ran.code == 1 && ran.err.contains("missing.json"), "{ran:?}");
+    let give = |more: &[&str]| place.run(&[&["orders", "position", "add", "--network", "jd", "1_2_3"], more].concat());
+    assert_eq!(give(&["--creator", "li"]).code, 0);
+    let ran = give(&["--creator", "wang"]);
+    assert!(ran.code == 1 && ran.err.contains("creator li has it already") && ran.err.contains("--shared"), "{ran:?}");
+    let ran = give(&["--creator", "wang", "--shared"]);
+    assert!(ran.code == 0 && ran.out.contains("registered 1\n") && ran.out.contains("is creator li's too"), "{ran:?}");
     let ran = place.run(&["orders", "position", "add", "--network", "jd", "a b", "--creator", "c"]);
     assert!(ran.code == 2 && ran.err.contains("--position"), "{ran:?}");
 }

@@ -5,6 +5,8 @@
 mod control_support;
 
 use control_support::{Answer, Running, fits};
+use hopgate::attribution::orders::intake::OrderIntake as _;
+use hopgate::attribution::orders::sqlite::SqliteOrderStore;
 use hopgate::control::keys::Role;
 use serde_json::{Value, json};
 
@@ -139,7 +141,7 @@ async fn a_merchant_reports_and_reads_for_its_own_shop_only() {
     let (other, _) = running.key(Role::Merchant, Some("shop-2")).await;
     let (nobody, _) = running.key(Role::Merchant, None).await;
     let (creator, _) = running.key(Role::Creator, Some("c1")).await;
-    let told = running.call(&own, "POST", "/v1/orders", &row("o1", json!({}))).await;
+    let told = running.call(&own, "POST", "/v1/orders", &row("o1", json!({"paid": 50}))).await;
     assert_eq!((told.status, &told.json()["results"][0]["account"]), (200, &json!("merchant:shop-1")), "{}", told.text);
     let refused = [json!({"shop": "shop-2"}), json!({"network": "taobao"}), json!({"account": "default"})];
     for more in refused {
@@ -148,7 +150,8 @@ async fn a_merchant_reports_and_reads_for_its_own_shop_only() {
     }
     assert_eq!(running.call(&own, "POST", "/v1/orders?network=jd", &json!({})).await.status, 403);
     assert_eq!(
-        running.call(&own, "POST", "/v1/orders?account=default", &row("o3", json!({}))).await.json()["results"][0]["account"],
+        running.call(&own, "POST", "/v1/orders?account=default", &row("o3", json!({"paid_fen": 500}))).await.json()["results"]
+            [0]["account"],
         "merchant:shop-1"
     );
     for key in [&nobody, &creator] {
@@ -157,7 +160,7 @@ async fn a_merchant_reports_and_reads_for_its_own_shop_only() {
     }
     // Two merchants' keys of one name are two lines.
     assert_eq!(
-        running.call(&other, "POST", "/v1/orders", &row("o1", json!({"estimated": 9}))).await.json()["added"],
+        running.call(&other, "POST", "/v1/orders", &row("o1", json!({"estimated": 9, "paid": "9.00"}))).await.json()["added"],
         1
     );
     let mine = running.call(&own, "GET", "/v1/orders?account=merchant:shop-2", &Value::Null).await.json();
@@ -172,4 +175,95 @@ async fn a_merchant_reports_and_reads_for_its_own_shop_only() {
     }
     let all = running.admin("GET", "/v1/orders", &Value::Null).await.json();
     assert_eq!(all["orders"].as_array().unwrap().len(), 3);
+
+    // A merchant owes: not less than nothing, and not more than it was paid. Reading the rows again, whoever asks, too.
+    let owed = |line: &str, confirmed: &str, paid: Value| {
+        row(line, json!({"state": "completed", "confirmed": confirmed, "paid": paid}))
+    };
+    let list = json!([
+        owed("neg", "-5", json!("10")),
+        owed("huge", "123456789012.34", Value::Null),
+        owed("more", "10.01", json!("10")),
+        owed("all", "10.00", json!("10")),
+    ]);
+    let told = running.call(&own, "POST", "/v1/orders", &list).await.json();
+    let results = told["results"].as_array().unwrap();
+    let reasons: Vec<_> = results.iter().map(|result| result["reason"].as_str()).collect();
+    assert_eq!(
+        reasons,
+        [Some("amount_out_of_range"), Some("missing_field"), Some("amount_out_of_range"), None],
+        "{told}"
+    );
+    assert_eq!(
+        (&results[1]["errors"][0]["field"], results[1]["errors"].as_array().unwrap().len()),
+        (&json!("paid"), 1)
+    );
+    let store = SqliteOrderStore::open(&running.journal_dir.with_file_name("orders.sqlite"), running.click_key.clone())
+        .unwrap();
+    let ids = results.iter().filter_map(|result| result["quarantine"].as_i64()).collect();
+    assert_eq!(store.retry(ids, running.clock.now()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_field_twice_is_a_fault_of_its_row() {
+    let running = Running::start().await;
+    let described = description(&running).await;
+    let good = row("o1", json!({}));
+    for body in [
+        format!("[{{\"line\":\"dk\",\"state\":\"invalid\",\"line\":\"dk2\",\"created_at\":\"2022-11-01\"}},{good}]"),
+        format!("{{\"line\":\"dk\",\"state\":\"invalid\",\"line\":\"dk2\",\"created_at\":\"2022-11-01\"}}\n{good}\n"),
+    ] {
+        let answer = running.with(&running.admin, "POST", "/v1/orders", &[], &body).await;
+        let told = fits_answer(&described, "post", "/v1/orders", &answer);
+        assert_eq!((&told["rows"], &told["quarantined"]), (&json!(2), &json!(1)));
+        let fault = &told["results"][0]["errors"][0];
+        assert_eq!((&fault["field"], &fault["code"]), (&json!("line"), &json!("repeated_field")), "{told}");
+    }
+    let aside = running.admin("GET", "/v1/orders/quarantine", &Value::Null).await;
+    let told = fits_answer(&described, "get", "/v1/orders/quarantine", &aside);
+    assert_eq!(
+        told["rows"][0]["raw"],
+        json!([["line", "dk"], ["state", "invalid"], ["line", "dk2"], ["created_at", "2022-11-01"]])
+    );
+}
+
+#[tokio::test]
+async fn a_position_of_somebody_else_is_not_given_away_unsaid() {
+    let running = Running::start().await;
+    let path = "/v1/orders/positions";
+    let of = |creator: &str| json!({"network": "taobao", "position": "mm_1_2_3", "creator": creator});
+    assert_eq!(running.admin("POST", path, &of("li")).await.status, 201);
+    let refused =
+        running.admin("POST", path, &json!([{"network": "jd", "position": "9", "code": "abc"}, of("wang")])).await;
+    assert_eq!(refused.status, 422);
+    let fault = refused.json()["errors"][0].clone();
+    assert_eq!((&fault["field"], &fault["code"]), (&json!("[1].position"), &json!("taken")));
+    assert!(fault["problem"].as_str().unwrap().contains("creator li"), "{fault}");
+    let listed = running.admin("GET", path, &Value::Null).await.json();
+    assert_eq!(listed["positions"].as_array().unwrap().len(), 1, "all of them, or none");
+    assert_eq!(running.admin("POST", &format!("{path}?shared=yes"), &of("wang")).await.status, 422);
+    assert_eq!(running.admin("POST", &format!("{path}?shared=true"), &of("wang")).await.status, 201);
+    assert_eq!(running.admin("POST", path, &of("li")).await.status, 422, "both have it now");
+}
+
+/// What was sold in one order is between its merchant, its creator and whoever runs the gateway.
+#[tokio::test]
+async fn a_platform_sees_sums_and_no_single_order() {
+    let running = Running::start().await;
+    let (own, _) = running.key(Role::Platform, Some("kuaishou")).await;
+    let (any, _) = running.key(Role::Platform, None).await;
+    let (creator, _) = running.key(Role::Creator, Some("c1")).await;
+    let settlement = |more: &str| format!("/v1/reports/settlement?{more}");
+    for key in [&own, &any] {
+        for more in ["by=order&format=csv", "by=creator,%20order", "order=o1", "by=day&order=o1", "order="] {
+            let answer = running.call(key, "GET", &settlement(more), &Value::Null).await;
+            assert_eq!(answer.status, 403, "{more}: {}", answer.text);
+            assert!(answer.text.contains("not single orders"), "{}", answer.text);
+        }
+        assert_eq!(running.call(key, "GET", &settlement("by=day,creator"), &Value::Null).await.status, 200);
+        assert_eq!(running.call(key, "GET", "/v1/orders/jd/o1", &Value::Null).await.status, 403);
+    }
+    for key in [&creator, &running.admin] {
+        assert_eq!(running.call(key, "GET", &settlement("by=order&order=o1"), &Value::Null).await.status, 200);
+    }
 }

@@ -93,7 +93,7 @@ class Season(unittest.TestCase):
         line = Line("jd", "1", "1", "", 0, 3, 10_000, "jd", "1")
         for report, worth in (
             (Report("pending", 15, 0, 50), (0, 0)), (Report("paid", 16, 0, 50), (50, 0)),
-            (Report("completed", 17, 0, 50), (0, 50)), (Report("completed", 17, 0, 50, 0), (0, 0)),
+            (Report("completed", 17, 0, 50), (50, 0)), (Report("completed", 17, 0, 50, 0), (0, 0)),
             (Report("settled", 3, 0, 50, 40), (0, 40)), (Report("invalid", 13, 0, 50, 40), (0, 0)),
             (Report("settled", 3, 0, 50, 40, refunded=True), (0, 0)),
             (Report("completed", 17, 0, 50, 40, refunded=True, returned=2), (0, 40)),

@@ -150,7 +150,7 @@ class Truth:
             return 0, 0
         if report.state == "paid":
             return report.estimated, 0
-        return 0, report.estimated if report.confirmed is None else report.confirmed
+        return (report.estimated, 0) if report.confirmed is None else (0, report.confirmed)
 
     def _ledger(self):
         """Balances by party and month, and what each line came to."""

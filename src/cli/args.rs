@@ -493,7 +493,7 @@ pub enum Key {
         /// creator, platform, merchant or ops.
         #[arg(long)]
         role: String,
-        /// The creator, platform or shop it speaks for.
+        /// The creator, platform or shop (shop:ID or seller:ID) it speaks for.
         #[arg(long)]
         scope: Option<String>,
         /// A name to know it by.

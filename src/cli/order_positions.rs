@@ -9,7 +9,7 @@ use super::args::Place;
 use super::orders::{look, network, network_or_any, open};
 use super::orders_args::Position;
 use super::progress::grouped;
-use crate::attribution::orders::intake::{self, OrderIntake as _, release_all};
+use crate::attribution::orders::intake::{self, OrderIntake as _, Registered, release_all};
 use crate::attribution::touches::Subject;
 use crate::clock::Clock;
 use crate::control::orders as view;
@@ -20,13 +20,13 @@ const SHOWN_FAULTS: usize = 100;
 /// Runs `hopgate orders position`.
 pub fn run(asked: Position) -> Result<(), CliError> {
     match asked {
-        Position::Add { place, network, kind, creator, code, position } => {
+        Position::Add { place, network, kind, creator, code, shared, position } => {
             let told =
                 json!({ "network": network, "position": position, "kind": kind, "creator": creator, "code": code });
             let one = view::read_position(&told).map_err(|faults| CliError::Usage(super::data::told(&faults)))?;
-            register(&place, vec![one])
+            register(&place, vec![one], shared)
         }
-        Position::Import { place, file } => import_positions(&place, &file),
+        Position::Import { place, shared, file } => import_positions(&place, &file, shared),
         Position::Remove { place, network: named, position } => {
             let network = network(&named)?;
             let (runtime, store) = look(&place)?;
@@ -51,10 +51,7 @@ pub fn run(asked: Position) -> Result<(), CliError> {
             }
             say!("{:<10} {:<32} {:<9} {:<28} from", "network", "position", "kind", "whose");
             for one in found {
-                let whose = match &one.subject {
-                    Subject::Creator(creator) => format!("creator {creator}"),
-                    Subject::Link(code) => format!("link {code}"),
-                };
+                let whose = view::whose(&one.subject);
                 let from = one.link.map_or("registered".to_owned(), |code| format!("link {code}"));
                 say!("{:<10} {:<32} {:<9} {whose:<28} {from}", one.network.as_str(), one.position, one.kind.as_str());
             }
@@ -63,18 +60,42 @@ pub fn run(asked: Position) -> Result<(), CliError> {
     }
 }
 
-fn register(place: &Place, positions: Vec<intake::Position>) -> Result<(), CliError> {
+fn register(place: &Place, positions: Vec<intake::Position>, shared: bool) -> Result<(), CliError> {
     let (runtime, store) = open(place, true)?;
-    let new = runtime.block_on(store.register(positions)).map_err(CliError::failed)?;
+    let named = |(place, other): &(usize, Subject)| {
+        let intake::Position { network, position, .. } = &positions[*place];
+        (network, position, view::whose(other))
+    };
+    let registered = runtime.block_on(store.register(positions.clone(), shared)).map_err(CliError::failed)?;
+    let (new, others) = match &registered {
+        Registered::New { new, others } => (new, others),
+        Registered::Taken(taken) => {
+            let told = taken.iter().take(SHOWN_FAULTS).map(|one| {
+                let (network, position, other) = named(one);
+                format!(
+                    "`{position}` of {network}: {other} has it already: `hopgate orders position remove --network {network} \
+                     {position}` takes it back"
+                )
+            });
+            let told = told.collect::<Vec<_>>().join("\n");
+            return Err(CliError::Failed(format!(
+                "{told}\nnothing was registered; with --shared both have it, and the last click of either counts"
+            )));
+        }
+    };
     let released = runtime.block_on(release_all(&store, Clock::System.now())).map_err(CliError::failed)?;
     say!("registered {new}");
+    for one in others.iter().take(SHOWN_FAULTS) {
+        let (network, position, other) = named(one);
+        say!("共用 / shared: `{position}` of {network} is {other}'s too");
+    }
     if released > 0 {
         say!("隔离区中等待的行已重新读取 / rows that waited were read again: {}", grouped(released));
     }
     Ok(())
 }
 
-fn import_positions(place: &Place, path: &Path) -> Result<(), CliError> {
+fn import_positions(place: &Place, path: &Path, shared: bool) -> Result<(), CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Failed(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -102,5 +123,5 @@ fn import_positions(place: &Place, path: &Path) -> Result<(), CliError> {
         let problem = format!("{}\n{} faults; nothing was registered", shown.join("\n"), faults.len());
         return Err(CliError::Failed(problem));
     }
-    register(place, positions)
+    register(place, positions, shared)
 }

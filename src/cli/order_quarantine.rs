@@ -41,7 +41,8 @@ pub fn run(asked: Quarantine) -> Result<(), CliError> {
             for row in &found {
                 let mended = row.mended_at.map(|at| format!("  已修复 / mended {at}")).unwrap_or_default();
                 let line = if row.line.is_empty() { "-" } else { &row.line };
-                say!("\n#{} {} {line}  batch {} row {}{mended}", row.id, row.network, row.batch, row.row);
+                let place = row.row.map(|row| format!(" row {row}")).unwrap_or_default();
+                say!("\n#{} {} {line}  batch {}{place}{mended}", row.id, row.network, row.batch);
                 row.faults.iter().for_each(|fault| say!("  {fault}"));
             }
             Ok(())
@@ -57,7 +58,8 @@ pub fn run(asked: Quarantine) -> Result<(), CliError> {
                 say!("{told}");
                 return Ok(());
             }
-            say!("#{} {} {} batch {} row {}  seen {}", row.id, row.network, row.account, row.batch, row.row, row.seen);
+            let place = row.row.map(|row| format!(" row {row}")).unwrap_or_default();
+            say!("#{} {} {} batch {}{place}  seen {}", row.id, row.network, row.account, row.batch, row.seen);
             row.faults.iter().for_each(|fault| say!("  {fault}"));
             if let Some(at) = row.mended_at {
                 say!("  已修复 / mended {at}");

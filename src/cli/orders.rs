@@ -238,7 +238,7 @@ fn list(asked: List) -> Result<(), CliError> {
             line.key.line,
             line.state.as_str(),
             line.created_at.to_string(),
-            line.paid.to_string(),
+            line.paid.map_or("-".to_owned(), |fen| fen.to_string()),
             line.estimated.to_string(),
             line.confirmed.map_or("-".to_owned(), |fen| fen.to_string()),
             whose.into_iter().find(|text| !text.is_empty()).map_or("-", |text| text),

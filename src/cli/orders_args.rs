@@ -139,6 +139,9 @@ pub enum Position {
         /// The link it was given to.
         #[arg(long, conflicts_with = "creator")]
         code: Option<String>,
+        /// Let somebody else who has it keep it: the last click of either counts.
+        #[arg(long)]
+        shared: bool,
         /// As it stands in reports, e.g. mm_1_2_3.
         position: String,
     },
@@ -162,6 +165,9 @@ pub enum Position {
         #[command(flatten)]
         #[allow(missing_docs)]
         place: Place,
+        /// Let somebody else who has one keep it: the last click of either counts.
+        #[arg(long)]
+        shared: bool,
         /// One JSON object a line, or CSV: network, position, kind, creator or code.
         file: PathBuf,
     },

@@ -20,7 +20,7 @@ use crate::domain::click_id::ClickKey;
 use crate::domain::link::Link;
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{PlatformId, Vocabulary};
-use crate::report::asked::Question;
+use crate::report::asked::{By, Question};
 
 /// Whoever a valid key speaks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,8 +160,15 @@ impl Caller {
         }
     }
 
-    /// Narrows a report to what this caller may see; asking for someone else's is refused.
+    /// Narrows a report to what this caller may see; asking for someone else's is refused. What was sold in one order, and
+    /// for how much, is not a platform's: it sees sums.
     pub(super) fn narrow_report(&self, question: &mut Question) -> Result<(), ApiError> {
+        let by = question.by.as_deref().unwrap_or_default();
+        let single = question.order.is_some() || by.split(',').any(|name| name.trim() == By::Order.as_str());
+        if self.role == Role::Platform && single {
+            let problem = "a platform key sees sums, not single orders: leave out `order`, and `order` of `by`";
+            return Err(ApiError::Forbidden(problem.to_owned()));
+        }
         for (role, place) in [
             (Role::Creator, &mut question.creator),
             (Role::Platform, &mut question.platform),

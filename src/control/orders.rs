@@ -35,6 +35,7 @@ pub fn line(line: &OrderLine) -> Value {
         "item": line.item,
         "title": line.title,
         "shop": line.shop,
+        "shop_name": line.shop_name,
         "quantity": line.quantity,
         "returned": line.returned,
         "paid_fen": line.paid,
@@ -78,6 +79,14 @@ pub fn position(position: &Position) -> Value {
         name: subject,
         "from_link": position.link,
     })
+}
+
+/// Whom a position was given to.
+pub fn whose(subject: &Subject) -> String {
+    match subject {
+        Subject::Creator(creator) => format!("creator {creator}"),
+        Subject::Link(code) => format!("link {code}"),
+    }
 }
 
 /// The fault of a row, as faults of requests are told.

@@ -195,7 +195,7 @@ impl Chain {
         Chain {
             line: book.line,
             amounts: Amounts {
-                paid_fen: youngest.paid,
+                paid_fen: youngest.paid.unwrap_or_default(),
                 estimated_fen: youngest.estimated,
                 confirmed_fen: youngest.confirmed,
                 refunded: youngest.refunded,

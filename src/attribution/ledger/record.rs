@@ -44,7 +44,7 @@ impl Standing {
             marketplace: line.marketplace.clone(),
             shop: line.shop.clone(),
             item: line.item.clone(),
-            paid_fen: line.paid,
+            paid_fen: line.paid.unwrap_or_default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::attribution::Network;
 use crate::domain::attribution::entries::{Account, Kind, Postings, Slot};
 use crate::domain::attribution::matching::{Match, Method, Reason, Rules};
 use crate::domain::attribution::money::Fen;
-use crate::domain::attribution::order::{LineKey, OrderState};
+use crate::domain::attribution::order::{LineKey, OrderState, shop_id};
 use crate::domain::attribution::period::Month;
 use crate::domain::click_id::ClickId;
 use crate::domain::time::{BEIJING_AHEAD, DAY, Timestamp};
@@ -174,14 +174,16 @@ fn key(row: &Row<'_>, first: usize) -> rusqlite::Result<LineKey> {
 }
 
 fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<Standing> {
+    let key = key(row, first)?;
     Ok(Standing {
-        key: key(row, first)?,
+        // As orders have it, in rows that were kept before shops had ids, too.
+        shop: shop_id(key.network, &text(row, first + 8)?),
+        key,
         order: text(row, first + 3)?,
         state: named(row, first + 4, OrderState::parse)?,
         created_at: instant(row, first + 5)?,
         modified_at: instant(row, first + 6)?,
         marketplace: text(row, first + 7)?,
-        shop: text(row, first + 8)?,
         item: text(row, first + 9)?,
         paid_fen: Fen(row.get(first + 10)?),
     })
@@ -343,7 +345,7 @@ fn keep_line(
             &*told.marketplace,
             &*told.shop,
             &*told.item,
-            told.paid.0,
+            told.paid.unwrap_or_default().0,
             &line.inputs[..],
             version,
         ])?;

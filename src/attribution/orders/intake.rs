@@ -134,8 +134,8 @@ pub struct Quarantined {
     pub line: Box<str>,
     /// The batch it came with first.
     pub batch: i64,
-    /// Its place there.
-    pub row: u64,
+    /// Its place there, from 1; none where that was not noted.
+    pub row: Option<u64>,
     /// When it came first.
     pub first_at: Timestamp,
     /// When it came last.
@@ -194,6 +194,20 @@ pub struct Position {
     pub link: Option<Box<str>>,
 }
 
+/// What became of positions that were to be registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Registered {
+    /// They are.
+    New {
+        /// How many of them were new.
+        new: u64,
+        /// Who else has them, by their places.
+        others: Vec<(usize, Subject)>,
+    },
+    /// None is: these, by their places, are somebody else's.
+    Taken(Vec<(usize, Subject)>),
+}
+
 /// What is in a store, counted. From the store itself, so that what other processes did is in it too.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -237,8 +251,9 @@ pub trait OrderIntake: OrderStore {
     /// Positions in order, registered ones and those told by links.
     async fn positions(&self, network: Option<Network>, limit: usize) -> Result<Vec<Position>, StoreError>;
 
-    /// Registers positions; how many of them were new.
-    async fn register(&self, positions: Vec<Position>) -> Result<u64, StoreError>;
+    /// Registers positions. One that is registered for somebody else, or named for two, keeps all of them out, unless they
+    /// are to be `shared`.
+    async fn register(&self, positions: Vec<Position>, shared: bool) -> Result<Registered, StoreError>;
 
     /// Takes back what was registered of a position; how many rows that were. What links tell stays.
     async fn unregister(&self, network: Network, position: &str) -> Result<u64, StoreError>;

@@ -10,6 +10,7 @@ mod events;
 mod hops;
 mod ledger;
 mod links;
+mod merchant;
 mod orders;
 mod policies;
 pub(crate) mod postbacks;

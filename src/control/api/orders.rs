@@ -3,6 +3,7 @@
 //! An ops key reports for every network. A merchant's key reports for its own shop, in our own field names, under an account
 //! of its own: it can neither touch nor read what a network or another merchant reported.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -13,12 +14,14 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::body::{JsonBody, bytes};
+use super::merchant::{self, own_account};
 use super::query::{Walked, limit, walk};
 use crate::attribution::ledger::chain::chain_of_line;
 use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::import::file::{FileFault, Item, rows};
 use crate::attribution::orders::import::{Source, Taker, USUAL_ACCOUNT, is_account};
-use crate::attribution::orders::intake::{Kept, LineQuery, QuarantineQuery, release_all};
+use crate::attribution::orders::intake::{Kept, LineQuery, QuarantineQuery, Registered, release_all};
+use crate::attribution::touches::Subject;
 use crate::control::fields::FieldFault;
 use crate::control::guard::Caller;
 use crate::control::keys::Role;
@@ -32,17 +35,6 @@ const USUAL: usize = 100;
 const MOST: usize = 500;
 /// The longest text of a parameter, in bytes.
 const LONGEST: usize = 255;
-
-/// The merchant's own account; none for ops.
-fn own_account(caller: &Caller) -> Result<Option<Box<str>>, ApiError> {
-    match (caller.role, &caller.scope) {
-        (Role::Merchant, Some(shop)) => Ok(Some(format!("merchant:{shop}").into())),
-        (Role::Merchant, None) => Err(ApiError::Forbidden(
-            "this key speaks for no shop: use one that was made with `--scope`, or an ops key".to_owned(),
-        )),
-        _ => Ok(None),
-    }
-}
 
 fn parsed<T>(known: Option<T>, names: Vec<&'static str>) -> Result<T, String> {
     known.ok_or_else(|| format!("this name is not known: use one of {}", names.join(", ")))
@@ -97,8 +89,11 @@ pub(super) async fn report(
             ApiError::Invalid(vec![FieldFault::new("", "", "not_an_answer", error.to_string())])
         }
     })?;
+    let mut foreign = HashMap::new();
     if let Some(account) = own {
-        only_own(&caller, asked.network, &mut items)?;
+        let shop = caller.scope.as_deref().unwrap_or_default();
+        merchant::only_own(shop, asked.network, &mut items)?;
+        foreign = merchant::foreign_clicks(&api.state, shop, &items).await?;
         asked.account = account;
     }
     let (store, now) = (&*api.state.orders, api.state.clock.now());
@@ -106,10 +101,11 @@ pub(super) async fn report(
     let source = Source { network, account, scene, name: "api".to_owned(), dry: false };
     let mut taker = Taker::begin(store, source, now).await?;
     taker.remember();
-    for item in items {
-        let full = match item {
-            Item::Row(row) => taker.push(&row),
-            Item::Broken { raw, problem } => taker.push_broken(raw, problem),
+    for (place, item) in items.into_iter().enumerate() {
+        let full = match (item, foreign.remove(&place)) {
+            (Item::Row(row), None) => taker.push(&row),
+            (Item::Row(row), Some(fault)) => taker.push_faulty(&row, fault),
+            (Item::Broken { raw, problem }, _) => taker.push_broken(raw, problem),
         };
         if full {
             taker.flush().await?;
@@ -139,33 +135,6 @@ pub(super) async fn report(
         "quarantined": taken.set_aside(),
         "results": results.collect::<Vec<_>>(),
     })))
-}
-
-/// A merchant reports in our own fields, for its own shop.
-fn only_own(caller: &Caller, network: Network, items: &mut [Item]) -> Result<(), ApiError> {
-    let shop = caller.scope.as_deref().unwrap_or_default();
-    let refused = |what: &str| {
-        Err(ApiError::Forbidden(format!(
-            "this key speaks for the shop `{shop}` only: leave out `{what}`, or use an ops key"
-        )))
-    };
-    if network != Network::Direct {
-        return refused("network");
-    }
-    for item in items {
-        let Item::Row(Value::Object(row)) = item else { continue };
-        for name in ["network", "account"] {
-            if row.contains_key(name) {
-                return refused(name);
-            }
-        }
-        match row.get("shop") {
-            Some(Value::String(named)) if named == shop => {}
-            None => drop(row.insert("shop".to_owned(), json!(shop))),
-            Some(_) => return refused("shop"),
-        }
-    }
-    Ok(())
 }
 
 const LINES: [&str; 8] = ["network", "account", "state", "order", "from", "to", "cursor", "limit"];
@@ -316,27 +285,55 @@ pub(super) async fn positions(State(api): State<Arc<Api>>, RawQuery(raw): RawQue
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
+    RawQuery(raw): RawQuery,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let mut shared = false;
+    let Walked { faults, .. } =
+        walk(raw.as_deref().unwrap_or_default(), LONGEST, |name, value, fault| match (name, value) {
+            ("shared", "true" | "false") => shared = value == "true",
+            ("shared", _) => fault("wrong_type", "must be true or false".to_owned()),
+            _ => fault("unknown_field", "not known: use shared".to_owned()),
+        });
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
     let listed = match &body {
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),
     };
     let (mut positions, mut faults) = (Vec::new(), Vec::new());
+    let at = |place: usize, fault: FieldFault| match body.is_array() {
+        true => FieldFault { field: format!("[{place}].{}", fault.field), ..fault },
+        false => fault,
+    };
     for (place, value) in listed.iter().enumerate() {
         match view::read_position(value) {
             Ok(position) => positions.push(position),
-            Err(more) => faults.extend(more.into_iter().map(|fault| match body.is_array() {
-                true => FieldFault { field: format!("[{place}].{}", fault.field), ..fault },
-                false => fault,
-            })),
+            Err(more) => faults.extend(more.into_iter().map(|fault| at(place, fault))),
         }
     }
     if !faults.is_empty() {
         return Err(faults.into());
     }
     let store = &*api.state.orders;
-    let new = store.register(positions).await?;
+    let new = match store.register(positions.clone(), shared).await? {
+        Registered::New { new, .. } => new,
+        Registered::Taken(taken) => {
+            let fault = |(place, other): (usize, Subject)| {
+                let position = &positions[place];
+                let problem = format!(
+                    "{} has it already: DELETE /v1/orders/positions/{}/{} takes it back; with `?shared=true` both have it, \
+                     and the last click of either counts",
+                    view::whose(&other),
+                    position.network,
+                    position.position
+                );
+                at(place, FieldFault::new("position", &position.position, "taken", problem))
+            };
+            return Err(taken.into_iter().map(fault).collect::<Vec<_>>().into());
+        }
+    };
     let read_again = release_all(store, api.state.clock.now()).await?;
     Ok((StatusCode::CREATED, Json(json!({ "registered": new, "read_again": read_again }))))
 }

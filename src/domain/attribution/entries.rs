@@ -6,7 +6,7 @@
 //! | from a report to the next | entries |
 //! |---|---|
 //! | paid | `estimated` rises |
-//! | completed or settled | `estimated` is taken back, `confirmed` rises |
+//! | completed or settled, with an amount that is confirmed | `estimated` is taken back, `confirmed` rises |
 //! | returned, closed, or told lower | `reversed`, below what was posted |
 
 use std::collections::BTreeMap;
@@ -105,17 +105,16 @@ pub struct Worth {
 
 /// What a report makes its line worth.
 pub fn worth(line: &OrderLine) -> Worth {
-    // A claim or return against all of it, or against nobody knows how much: nothing is earned.
-    let partly = line.returned > 0 && line.returned < line.quantity;
-    if line.refunded && !partly {
+    if line.given_back() {
         return Worth::default();
     }
-    match line.state {
-        OrderState::Pending | OrderState::Invalid => Worth::default(),
-        OrderState::Paid => Worth { estimated: line.estimated, confirmed: Fen::ZERO },
-        OrderState::Completed | OrderState::Settled => {
-            Worth { estimated: Fen::ZERO, confirmed: line.confirmed.unwrap_or(line.estimated) }
-        }
+    let expected = Worth { estimated: line.estimated, confirmed: Fen::ZERO };
+    match (line.state, line.confirmed) {
+        (OrderState::Pending | OrderState::Invalid, _) => Worth::default(),
+        (OrderState::Paid, _) => expected,
+        (OrderState::Completed | OrderState::Settled, Some(confirmed)) => Worth { estimated: Fen::ZERO, confirmed },
+        // Received, and not reckoned yet: an estimate stays one until somebody confirms an amount.
+        (OrderState::Completed | OrderState::Settled, None) => expected,
     }
 }
 

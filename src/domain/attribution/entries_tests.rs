@@ -24,9 +24,10 @@ fn event(minute: i64, state: OrderState, estimated: i64, confirmed: Option<i64>)
         item: "".into(),
         title: "".into(),
         shop: "".into(),
+        shop_name: "".into(),
         quantity: 2,
         returned: 0,
-        paid: Fen(10_000),
+        paid: Some(Fen(10_000)),
         estimated: Fen(estimated),
         confirmed: confirmed.map(Fen),
         promotion: Promotion::default(),
@@ -78,7 +79,10 @@ fn a_life_of_a_line_from_paid_to_returned() {
     expect(told(&life), [500, 0, 0], [0, 0, 0]);
     life.push(event(2, OrderState::Paid, 450, None));
     expect(told(&life), [500, 0, -50], [0, 0, 0]);
-    life.push(event(3, OrderState::Completed, 450, None));
+    // Received, and nobody says yet what it earned: an estimate is not confirmed by being received.
+    life.push(event(2, OrderState::Completed, 450, None));
+    expect(told(&life), [500, 0, -50], [0, 0, 0]);
+    life.push(event(3, OrderState::Completed, 450, Some(450)));
     expect(told(&life), [50, 0, -50], [0, 450, 0]);
     life.push(event(4, OrderState::Settled, 450, Some(440)));
     expect(told(&life), [50, 0, -50], [0, 450, -10]);

@@ -108,16 +108,20 @@ pub struct OrderLine {
     /// Their title.
     #[serde(default)]
     pub title: Box<str>,
-    /// The shop, by id or name as the network tells it.
+    /// The shop by its id, as links and hops have it: `shop:ID` or `seller:ID`. Empty where the network tells none.
     #[serde(default)]
     pub shop: Box<str>,
+    /// The shop's name, where the network tells one.
+    #[serde(default, skip_serializing_if = "no_text")]
+    pub shop_name: Box<str>,
     /// Pieces ordered.
     pub quantity: u32,
     /// Pieces returned.
     #[serde(default)]
     pub returned: u32,
-    /// What the buyer paid for the line.
-    pub paid: Fen,
+    /// What the buyer paid for the line; `None` where nobody said.
+    #[serde(default)]
+    pub paid: Option<Fen>,
     /// The commission as estimated when it was paid for.
     pub estimated: Fen,
     /// The commission as confirmed at receipt or settlement; `None` before.
@@ -126,6 +130,41 @@ pub struct OrderLine {
     /// Whose promotion it was.
     #[serde(default)]
     pub promotion: Promotion,
+}
+
+fn no_text(text: &str) -> bool {
+    text.is_empty()
+}
+
+/// A shop's id as links and hops have it, from what a report tells. JD and Pinduoduo tell a shop's number, Taobao only its
+/// title, which is no id.
+pub fn shop_id(network: Network, told: &str) -> Box<str> {
+    let named = told.starts_with("shop:") || told.starts_with("seller:");
+    match network {
+        _ if named || told.is_empty() => told.into(),
+        Network::Jd | Network::Pinduoduo => format!("shop:{told}").into(),
+        Network::Taobao => "".into(),
+        Network::Direct => told.into(),
+    }
+}
+
+impl OrderLine {
+    /// A line that was kept before shops had ids here, as it would be kept now: the number alone stood for JD's and
+    /// Pinduoduo's, the title for Taobao's.
+    #[must_use]
+    pub fn as_now(mut self) -> Self {
+        let id = shop_id(self.key.network, &self.shop);
+        if id.is_empty() && self.shop_name.is_empty() {
+            self.shop_name = std::mem::take(&mut self.shop);
+        }
+        self.shop = id;
+        self
+    }
+
+    /// Whether a claim or return stands against all of it, or against nobody knows how much: nothing is due then.
+    pub fn given_back(&self) -> bool {
+        self.refunded && !(self.returned > 0 && self.returned < self.quantity)
+    }
 }
 
 /// A line as it was kept: reports of one line are only ever added.

@@ -90,8 +90,9 @@ pub fn call(
             parameters.push(("callback", known_by.to_owned()));
             parameters.push(("event_type", plain(event_type)));
             parameters.push(("event_time", at.millis().to_string()));
-            if kind == EventKind::OrderPaid {
-                parameters.push(("purchase_amount", told.paid_yuan.clone()));
+            // An amount nobody told is none of 0.00.
+            if let Some(yuan) = told.paid_yuan.as_ref().filter(|_| kind == EventKind::OrderPaid) {
+                parameters.push(("purchase_amount", yuan.clone()));
             }
             let mut query = String::new();
             for (name, value) in parameters {
@@ -165,6 +166,15 @@ mod tests {
             format!("scene=101&callback={hostile}&event_type=15&event_time=1668441600123&purchase_amount=123.45")
         );
         assert_eq!((kuaishou.method, kuaishou.body.as_str()), (Method::GET, ""));
+        let mut unsaid = matched(OrderState::Paid);
+        unsaid.line.paid = None;
+        let unsaid = Told::new(&unsaid, "ours".into(), "callback=c");
+        let told_of =
+            super::call(&settings(PostbackPlatform::Kuaishou), EventKind::OrderPaid, at, &unsaid, at).unwrap();
+        assert_eq!(told_of.query, "scene=101&callback=c&event_type=15&event_time=1668441600123");
+        let ours = serde_json::to_value(&unsaid).unwrap();
+        assert!(ours.get("paid_fen").is_none() && ours.get("paid_yuan").is_none(), "unknown is not 0: {ours}");
+        assert_eq!(serde_json::from_value::<Told>(ours).unwrap(), unsaid);
         let ocean = call(PostbackPlatform::OceanEngine).unwrap();
         let body: Value = serde_json::from_str(&ocean.body).unwrap();
         assert_eq!(body["context"]["ad"]["callback"], "http://169.254.169.254/?x=1&event_type=3#\r\nHost: evil \"\\");

@@ -37,10 +37,12 @@ pub struct Told {
     pub item: String,
     /// Pieces.
     pub quantity: u32,
-    /// What was paid, in yuan.
-    pub paid_yuan: String,
-    /// What was paid, in fen.
-    pub paid_fen: i64,
+    /// What was paid, in yuan; not told where the report does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_yuan: Option<String>,
+    /// What was paid, in fen; not told where the report does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_fen: Option<i64>,
     /// What the platform wants back, as it came with the click.
     pub callback: Option<String>,
     /// The platform's own id of the click, as it came with it.
@@ -69,8 +71,8 @@ impl Told {
             marketplace: line.marketplace.to_string(),
             item: line.item.to_string(),
             quantity: line.quantity,
-            paid_yuan: line.paid.to_string(),
-            paid_fen: line.paid.0,
+            paid_yuan: line.paid.map(|fen| fen.to_string()),
+            paid_fen: line.paid.map(|fen| fen.0),
             callback: said(macros, MacroField::Callback),
             click_id: said(macros, MacroField::ClickId),
             advertiser: said(macros, MacroField::Account),
@@ -131,9 +133,10 @@ pub(super) mod tests {
             item: "100012043978".into(),
             title: "".into(),
             shop: "".into(),
+            shop_name: "".into(),
             quantity: 2,
             returned: 0,
-            paid: Fen(12_345),
+            paid: Some(Fen(12_345)),
             estimated: Fen(500),
             confirmed: None,
             promotion: Promotion::default(),
@@ -187,6 +190,6 @@ pub(super) mod tests {
         let told = Told::new(&matched(OrderState::Paid), "ours".into(), macros);
         assert_eq!(told.callback.as_deref(), Some("http://evil.test/?a=b\r\nX:1"));
         assert_eq!((told.click_id, told.advertiser.as_deref(), told.os.as_deref()), (None, Some("42"), Some("ios")));
-        assert_eq!((told.paid_yuan.as_str(), told.paid_fen), ("123.45", 12_345));
+        assert_eq!((told.paid_yuan.as_deref(), told.paid_fen), (Some("123.45"), Some(12_345)));
     }
 }

@@ -72,8 +72,7 @@ pub fn envelope(network: Network, answer: &Value) -> Result<Page, BadEnvelope> {
     for layer in 0..MOST_LAYERS {
         let map = match at {
             Value::String(text) => {
-                at =
-                    serde_json::from_str(&text).map_err(|error| unlike(format!("a text that is not JSON: {error}")))?;
+                at = super::text::read(&text).map_err(|error| unlike(format!("a text that is not JSON: {error}")))?;
                 continue;
             }
             Value::Array(rows) => {

@@ -36,6 +36,14 @@ closed_list! {
         UnknownStatus = "unknown_status",
         /// A time that has not come.
         FutureTime = "future_time",
+        /// A change from before the order was made.
+        BeforeOrder = "before_order",
+        /// A field that stands there twice: nobody knows which of the two is meant.
+        RepeatedField = "repeated_field",
+        /// An amount that whoever reports may not tell: a merchant's commission below nothing, or above what was paid.
+        AmountOutOfRange = "amount_out_of_range",
+        /// A click that led to another marketplace, or to another shop than the merchant's.
+        ForeignClick = "foreign_click",
         /// A pid, position or relation that was given to nobody, and no click id.
         UnknownPosition = "unknown_position",
         /// Another report of the same line, change time and state says something else.

@@ -9,6 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::envelope::{BadEnvelope, envelope, is_envelope};
+use super::text::Written;
 use crate::domain::attribution::Network;
 
 /// What a file holds, one after the other.
@@ -149,7 +150,7 @@ impl<'de, E> Visitor<'de> for Elements<'_, E> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(value) = list.next_element::<Value>()? {
+        while let Some(value) = list.next_element::<Written>()?.map(|written| written.0) {
             if let Err(error) = (self.each)(Item::Row(value)) {
                 *self.stopped = Some(error);
                 return Err(serde::de::Error::custom("stopped"));
@@ -183,12 +184,12 @@ fn lines<E: From<FileFault>>(mut file: impl BufRead, each: &mut dyn FnMut(Item) 
             continue;
         }
         match serde_json::from_slice(text) {
-            Ok(value) => each(Item::Row(value))?,
+            Ok(Written(value)) => each(Item::Row(value))?,
             // One value over many lines, as an answer that was saved for reading.
             Err(error) if first && error.is_eof() => {
                 file.read_to_end(&mut line).map_err(FileFault::from)?;
-                for value in serde_json::Deserializer::from_slice(&line).into_iter() {
-                    each(Item::Row(value.map_err(|error| bad_json(&error))?))?;
+                for value in serde_json::Deserializer::from_slice(&line).into_iter::<Written>() {
+                    each(Item::Row(value.map_err(|error| bad_json(&error))?.0))?;
                 }
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use super::row::{Row, Unit, latest, like_click_id};
 use super::{Given, made};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::money::Fen;
-use crate::domain::attribution::order::{LineKey, OrderLine, OrderState, Promotion};
+use crate::domain::attribution::order::{LineKey, OrderLine, OrderState, Promotion, shop_id};
 use crate::domain::time::Timestamp;
 
 /// Reads a row. Its key is `id`, unique per order and SKU.
@@ -28,16 +28,26 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
     let completed_at = row.time("finishTime", Unit::Millis);
     let modified = row.time("modifyTime", Unit::Millis);
     let modified_at = modified.or(if row.faulty("modifyTime") { None } else { latest(&[created_at, completed_at]) });
-    row.bad.modified_at = modified_at;
+    let modified_at = row.changed("modifyTime", modified_at, created_at);
 
     let quantity = row.count("skuNum").unwrap_or(1);
     let returned = row.count("skuReturnNum").unwrap_or(0);
     let (base, price) = (row.yuan("estimateCosPrice"), row.yuan("price"));
     let pieces = |price: Fen| Fen(price.0.saturating_mul(i64::from(quantity)));
     let estimated = row.yuan("estimateFee");
-    let estimated = if state == Some(OrderState::Paid) { row.needed("estimateFee", estimated) } else { estimated };
     let actual = row.yuan("actualFee");
     let confirmed = actual.filter(|_| matches!(state, Some(OrderState::Completed | OrderState::Settled)));
+    let given_back = returned > 0 && returned >= quantity;
+    match state.filter(|_| !given_back) {
+        Some(OrderState::Paid) => {
+            row.due("estimateFee", estimated.is_some(), "must be there with code 16: the estimate")
+        }
+        Some(OrderState::Completed | OrderState::Settled) => {
+            let problem = "must be there with code 17: what was earned; an estimate does not stand for it. Ask for the report again";
+            row.due("actualFee", actual.is_some(), problem);
+        }
+        _ => {}
+    }
 
     let (union, site, position) = (row.id_or_zero("unionId"), row.id_or_zero("siteId"), row.id_or_zero("positionId"));
     let told = row.id_or_zero("pid");
@@ -65,10 +75,11 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         marketplace: "jd".into(),
         item: row.id("skuId"),
         title: row.text("skuName"),
-        shop: row.id_or_zero("popId"),
+        shop: shop_id(Network::Jd, &row.id_or_zero("popId")),
+        shop_name: "".into(),
         quantity,
         returned,
-        paid: base.or(price.map(pieces)).unwrap_or(Fen::ZERO),
+        paid: base.or(price.map(pieces)),
         estimated: estimated.unwrap_or(Fen::ZERO),
         confirmed,
         promotion: Promotion { pid, site, position, relation: row.id_or_zero("channelId"), sub_id },

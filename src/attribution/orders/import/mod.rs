@@ -2,7 +2,8 @@
 //! what a row says never depends on another row.
 //!
 //! - [`taobao`], [`jd`], [`pinduoduo`], [`direct`]: one file a network, its own field names;
-//! - [`envelope`]: answers of the networks' APIs; [`mod@file`]: files of rows in whichever form;
+//! - [`envelope`]: answers of the networks' APIs; [`mod@file`]: files of rows in whichever form; [`mod@text`]: JSON as it
+//!   was written, names that stand there twice and all;
 //! - [`fault`]: what can be wrong with a row.
 
 pub mod direct;
@@ -14,6 +15,7 @@ pub mod pinduoduo;
 mod row;
 mod take;
 pub mod taobao;
+pub mod text;
 
 use serde_json::Value;
 
@@ -35,6 +37,10 @@ pub struct Given {
     /// The time; what lies ahead of it has not happened.
     pub now: Timestamp,
 }
+
+/// What stands before a shop in the name of the account its merchant reports under. What a merchant may say of amounts is
+/// the account's, so that a row which is read again, whoever asks for that, is held to the same.
+pub const MERCHANT: &str = "merchant:";
 
 /// The account of whoever has one only.
 pub const USUAL_ACCOUNT: &str = "default";

@@ -7,7 +7,7 @@ use super::row::{Row, Unit, latest, like_click_id};
 use super::{Given, made};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::money::Fen;
-use crate::domain::attribution::order::{LineKey, OrderLine, OrderState, Promotion};
+use crate::domain::attribution::order::{LineKey, OrderLine, OrderState, Promotion, shop_id};
 
 /// Reads a row. Its key is `order_sn`.
 ///
@@ -41,15 +41,17 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
     let created_at = row.needed("order_create_time", created);
     let known = [created_at, paid_at, received, settled_at];
     let modified_at = modified.or(if row.faulty("order_modify_at") { None } else { latest(&known) });
-    row.bad.modified_at = modified_at;
+    let modified_at = row.changed("order_modify_at", modified_at, created_at);
 
     let paid = row.fen("order_amount");
     let commission = row.fen("promotion_amount");
-    let commission =
-        if state == Some(OrderState::Paid) { row.needed("promotion_amount", commission) } else { commission };
     let confirmed = commission.filter(|_| matches!(state, Some(OrderState::Completed | OrderState::Settled)));
     // 1: a claim is under way, 2: goods went back.
     let claim = row.count("return_status").unwrap_or(0);
+    if claim == 0 && matches!(state, Some(OrderState::Paid | OrderState::Completed | OrderState::Settled)) {
+        let problem = "must be there from status 0 on: the commission. Ask for the report again";
+        row.due("promotion_amount", commission.is_some(), problem);
+    }
     if claim > 2 {
         row.fault("return_status", Reason::UnknownStatus, "Pinduoduo has 0 none, 1 claimed, 2 returned");
     }
@@ -72,10 +74,11 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         marketplace: "pinduoduo".into(),
         item: if item.is_empty() { sign } else { item },
         title: row.text("goods_name"),
-        shop: row.id_or_zero("mall_id"),
+        shop: shop_id(Network::Pinduoduo, &row.id_or_zero("mall_id")),
+        shop_name: "".into(),
         quantity: row.count("goods_quantity").unwrap_or(1),
         returned: 0,
-        paid: paid.unwrap_or(Fen::ZERO),
+        paid,
         estimated: commission.unwrap_or(Fen::ZERO),
         confirmed,
         promotion: Promotion { pid, sub_id: sub_id(&row.text("custom_parameters")), ..Promotion::default() },

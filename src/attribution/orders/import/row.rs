@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::fault::{BadRow, Reason, RowFault, shown};
+use super::text::doubled;
 use crate::domain::attribution::money::Fen;
 use crate::domain::time::{DAY, Timestamp};
 
@@ -11,7 +12,8 @@ use crate::domain::time::{DAY, Timestamp};
 const LONGEST_KEY: usize = 200;
 /// The longest title or name, in bytes: longer ones are cut, as nothing hangs on them.
 const LONGEST_TEXT: usize = 500;
-/// Clocks of two companies differ; a time beyond this is none that has come.
+/// Clocks of two companies differ; a time beyond this is none that has come, and a change that lies further before its
+/// order is none of it.
 const AHEAD: i64 = 10 * 60 * 1_000_000;
 /// 2000-01-01: before it there was no order report. What some networks write for "not yet" is earlier.
 const EARLIEST: i64 = 946_656_000_000_000;
@@ -37,6 +39,11 @@ impl<'v> Row<'v> {
     pub(super) fn new(value: &'v Value, now: Timestamp) -> Result<Self, BadRow> {
         match value.as_object() {
             Some(map) => Ok(Row { map, now, bad: BadRow::default() }),
+            None if !doubled(value).is_empty() => {
+                let problem = "stands there more than once, and nobody knows which is meant: name it once";
+                let fault = |name: &str| RowFault::new(name, "", Reason::RepeatedField, problem);
+                Err(BadRow { faults: doubled(value).into_iter().map(fault).collect(), ..BadRow::default() })
+            }
             None => {
                 let problem = "a row is an object of names and values: {\"…\": …}";
                 Err(BadRow::one(RowFault::new("", &shown(value), Reason::NotAnObject, problem)))
@@ -201,6 +208,36 @@ impl<'v> Row<'v> {
                 None
             }
         }
+    }
+
+    /// When the row was changed, which is never before the order was made. One that is says nothing of its age.
+    pub(super) fn changed(
+        &mut self,
+        field: &str,
+        at: Option<Timestamp>,
+        created: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let early = |at: Timestamp| created.is_some_and(|created| at.plus_micros(AHEAD) < created);
+        if let (true, Some(created)) = (at.is_some_and(early), created) {
+            let problem = format!("this is before the order was made, {created}: mend the one or the other");
+            self.fault(field, Reason::BeforeOrder, problem);
+            return None;
+        }
+        self.bad.modified_at = at;
+        at
+    }
+
+    /// A commission that a row in its state must tell: what nobody says is not nothing.
+    pub(super) fn due(&mut self, field: &str, told: bool, problem: &str) {
+        if !told && !self.faulty(field) {
+            self.fault(field, Reason::MissingField, problem);
+        }
+    }
+
+    /// Which of two names a value was given under; the first where under none.
+    pub(super) fn named<'n>(&self, one: &'n str, other: &'n str) -> &'n str {
+        let given = |name: &str| self.map.get(name).is_some_and(|value| !value.is_null());
+        if given(other) && !given(one) { other } else { one }
     }
 
     /// Whether a field has a fault already.

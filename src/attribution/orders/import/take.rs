@@ -93,6 +93,28 @@ impl<'s> Taker<'s> {
 
     /// Adds a row; whether it is time to [`Taker::flush`].
     pub fn push(&mut self, row: &Value) -> bool {
+        let reading = self.read(row);
+        self.put(reading)
+    }
+
+    /// Adds a row that has a fault which it does not show by itself; whether it is time to [`Taker::flush`].
+    pub fn push_faulty(&mut self, row: &Value, fault: RowFault) -> bool {
+        let mut reading = self.read(row);
+        let mut bad = match reading.read {
+            Ok(line) => BadRow {
+                faults: Vec::new(),
+                line: line.key.line,
+                raw_state: line.raw_state,
+                modified_at: Some(line.modified_at),
+            },
+            Err(bad) => bad,
+        };
+        bad.faults.insert(0, fault);
+        reading.read = Err(bad);
+        self.put(reading)
+    }
+
+    fn read(&self, row: &Value) -> Reading {
         let Source { network, account, scene, .. } = &self.source;
         let (mut network, mut account) = (*network, account.clone());
         let mut fault = None;
@@ -128,7 +150,7 @@ impl<'s> Taker<'s> {
             None => read(network, row, &given),
         };
         let scene = given.scene;
-        self.put(Reading { network, account, scene, number: 0, raw: row.to_string(), read })
+        Reading { network, account, scene, number: 0, raw: row.to_string(), read }
     }
 
     /// Adds what cannot be read as a row; whether it is time to [`Taker::flush`].

@@ -50,14 +50,12 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
     // Older reports do not say when a row was changed: then it was at the latest thing they tell of.
     let modified_at =
         modified.or(if row.faulty("modified_time") { None } else { latest(&[created_at, paid_at, settled_at]) });
-    row.bad.modified_at = modified_at;
+    let modified_at = row.changed("modified_time", modified_at, created_at);
 
     // What was paid on ordering; `pay_price` is what was left at receipt, 0 before.
     let ordered = row.yuan("alipay_total_price");
     let received = row.yuan("pay_price");
     let estimated = row.yuan("pub_share_pre_fee");
-    let estimated =
-        if state == Some(OrderState::Paid) { row.needed("pub_share_pre_fee", estimated) } else { estimated };
     let fee = row.yuan("pub_share_fee");
     let confirmed = match state {
         Some(OrderState::Settled) => fee,
@@ -65,6 +63,21 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         Some(OrderState::Completed) => fee.filter(|fee| !fee.is_zero()),
         _ => None,
     };
+    let refunded = row.truth("refund_tag").unwrap_or(false);
+    match state.filter(|_| !refunded) {
+        Some(OrderState::Paid) => {
+            row.due("pub_share_pre_fee", estimated.is_some(), "must be there in status 12: the estimate")
+        }
+        Some(OrderState::Completed) => {
+            let problem = "must be there in status 14 until `pub_share_fee` tells an amount: ask for the report again";
+            row.due("pub_share_pre_fee", estimated.or(confirmed).is_some(), problem);
+        }
+        Some(OrderState::Settled) => {
+            let problem = "must be there in status 3: what was settled; an estimate does not stand for it. Ask for the report again";
+            row.due("pub_share_fee", fee.is_some(), problem);
+        }
+        _ => {}
+    }
     let (member, site) = (row.id_or_zero("pub_id"), row.id_or_zero("site_id"));
     let position = row.id_or_zero("adzone_id");
     let pid = match [&member, &site, &position].iter().any(|part| part.is_empty()) {
@@ -73,7 +86,7 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
     };
     let promotion = Promotion { pid, site, position, relation: row.id_or_zero("relation_id"), sub_id: "".into() };
     let sort = row.text("order_type");
-    let (shop, seller) = (row.text("seller_shop_title"), row.text("seller_nick"));
+    let (title, seller) = (row.text("seller_shop_title"), row.text("seller_nick"));
     let order = row.id("trade_parent_id");
     let line = OrderLine {
         key: LineKey { network: Network::Taobao, account: given.account.clone(), line: row.bad.line.clone() },
@@ -81,7 +94,7 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         parent: "".into(),
         state: state.unwrap_or(OrderState::Pending),
         raw_state,
-        refunded: row.truth("refund_tag").unwrap_or(false),
+        refunded,
         created_at: created_at.unwrap_or_default(),
         paid_at,
         completed_at: None,
@@ -91,10 +104,12 @@ pub fn read(row: &Value, given: &Given) -> Result<OrderLine, BadRow> {
         marketplace: if sort.contains("天猫") { "tmall" } else { "taobao" }.into(),
         item: row.id("item_id"),
         title: row.text("item_title"),
-        shop: if shop.is_empty() { seller } else { shop },
+        // No field of the report has the shop's id.
+        shop: "".into(),
+        shop_name: if title.is_empty() { seller } else { title },
         quantity: row.count("item_num").unwrap_or(1),
         returned: 0,
-        paid: ordered.or(received).unwrap_or(Fen::ZERO),
+        paid: ordered.or(received),
         estimated: estimated.unwrap_or(Fen::ZERO),
         confirmed,
         promotion,

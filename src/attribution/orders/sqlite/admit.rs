@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::import::fault::{BadRow, Reason, RowFault};
 use super::super::import::{Given, read as read_row};
 use super::super::intake::{Kept, Outcome, Reading};
-use super::{count, next, positions, quarantine};
+use super::{count, counted, next, positions, quarantine};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::OrderLine;
 use crate::domain::click_id::ClickKey;
@@ -35,6 +35,17 @@ pub(super) fn sha(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     hash
+}
+
+/// Maps of serde_json are sorted: one line has one text.
+fn text_of(line: &OrderLine) -> rusqlite::Result<String> {
+    let text = serde_json::to_value(line).map(|value| value.to_string());
+    text.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// The place of a row, as it is kept.
+pub(super) fn number(row: &Reading) -> i64 {
+    i64::try_from(row.number).unwrap_or(i64::MAX)
 }
 
 impl<'c> Intake<'c> {
@@ -68,28 +79,29 @@ impl<'c> Intake<'c> {
             let waits: Vec<&str> = waits.into_iter().map(|text| &**text).filter(|text| !text.is_empty()).collect();
             return self.set_aside(row, &bad, &waits);
         }
-        // Maps of serde_json are sorted: one line has one text.
-        let body = serde_json::to_value(line).map(|value| value.to_string());
-        let body = body.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let body = text_of(line)?;
         let hash = sha(&body);
         let key = &line.key;
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO order_events (seq, network, account, line, hash, modified_at, state, body, raw, batch) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (network, account, line, hash) DO NOTHING",
+            "INSERT INTO order_events (seq, network, account, line, hash, modified_at, state, body, raw, batch, row_number) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (network, account, line, hash) DO NOTHING",
         )?;
         let (network, state) = (key.network.as_str(), line.state.as_str());
-        let added = insert.execute(params![
-            self.next_seq,
-            network,
-            key.account,
-            key.line,
-            hash,
-            line.modified_at.micros(),
-            state,
-            body,
-            row.raw,
-            self.batch
-        ])? == 1;
+        let known = begun && self.known_otherwise(line, &body)?;
+        let added = !known
+            && insert.execute(params![
+                self.next_seq,
+                network,
+                key.account,
+                key.line,
+                hash,
+                line.modified_at.micros(),
+                state,
+                body,
+                row.raw,
+                self.batch,
+                number(row)
+            ])? == 1;
         let mut kept = if added { Kept::Added } else { Kept::Unchanged };
         if added {
             self.stand(line, &hash, !begun)?;
@@ -106,6 +118,23 @@ impl<'c> Intake<'c> {
             quarantine::mend(self.connection, line, added, self.batch, self.now)?;
         }
         Ok(kept)
+    }
+
+    /// Whether the same report was kept before shops had ids and an unknown price was told from none.
+    fn known_otherwise(&self, line: &OrderLine, body: &str) -> rusqlite::Result<bool> {
+        let mut before = line.clone();
+        let (shop, name) = (std::mem::take(&mut before.shop), std::mem::take(&mut before.shop_name));
+        before.shop = match line.key.network {
+            Network::Taobao => name,
+            Network::Jd | Network::Pinduoduo => shop.strip_prefix("shop:").unwrap_or(&shop).into(),
+            Network::Direct => shop,
+        };
+        before.paid = Some(line.paid.unwrap_or_default());
+        let key = &line.key;
+        let text = text_of(&before)?;
+        let sql = "SELECT 1 FROM order_events WHERE network = ?1 AND account = ?2 AND line = ?3 AND hash = ?4";
+        let asked = params![key.network.as_str(), key.account, key.line, sha(&text)];
+        Ok(text != body && self.connection.prepare_cached(sql)?.exists(asked)?)
     }
 
     /// Whether there is a report of the line already: what it says later is taken whoever has its position by then.
@@ -178,24 +207,23 @@ impl<'c> Intake<'c> {
     fn conflict(&mut self, row: &Reading, line: &OrderLine) -> rusqlite::Result<Option<Kept>> {
         let key = &line.key;
         let mut statement = self.connection.prepare_cached(
-            "SELECT body, raw, batch FROM order_events WHERE network = ?1 AND account = ?2 AND line = ?3 \
+            "SELECT body, raw, batch, row_number FROM order_events WHERE network = ?1 AND account = ?2 AND line = ?3 \
              AND modified_at = ?4 AND state = ?5 ORDER BY hash DESC",
         )?;
         let (network, modified, state) = (key.network.as_str(), line.modified_at.micros(), line.state.as_str());
-        let found: Vec<(String, String, i64)> = statement
+        let found: Vec<(String, String, i64, u64)> = statement
             .query_map(params![network, key.account, key.line, modified, state], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, counted(row, 3)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let Some(((counts, counting, _), others)) = found.split_first() else { return Ok(None) };
+        let Some(((counts, counting, ..), others)) = found.split_first() else { return Ok(None) };
         let mut kept = None;
-        for (body, raw, batch) in others {
+        for (body, raw, batch, number) in others {
             let fault = RowFault::new("", "", Reason::DuplicateKey, differs(counts, body));
             let bad = self.about(line, fault);
-            let other = Reading { raw: raw.clone(), ..row.clone() };
-            let number = if *raw == row.raw { row.number } else { 0 };
-            let (set_aside, batch) = (Reading { number, ..other }, if number == 0 { *batch } else { self.batch });
-            let id = quarantine::keep(self.connection, &set_aside, &bad, batch, self.now)?;
+            // Each with its own place, whichever of them came last.
+            let set_aside = Reading { raw: raw.clone(), number: *number, ..row.clone() };
+            let id = quarantine::keep(self.connection, &set_aside, &bad, *batch, self.now)?;
             self.open = true;
             // The new row is told of, whether it is the one that counts or not.
             if *raw == row.raw || *counting == row.raw {

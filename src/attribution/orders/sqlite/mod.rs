@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 use super::OrderStore;
 use super::intake::{
     Batch, Counts, Kept, LineQuery, NewBatch, OrderIntake, Outcome, Position, QuarantineQuery, Quarantined, Reading,
+    Registered,
 };
 use crate::attribution::touches::Subject;
 use crate::attribution::{StoreError, run};
@@ -24,7 +25,8 @@ use crate::sqlite::{self, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "orders",
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE order_batches (
             id BIGINT PRIMARY KEY NOT NULL,
             network TEXT NOT NULL,
@@ -116,7 +118,10 @@ const SCHEMA: Schema = Schema {
             name TEXT PRIMARY KEY NOT NULL,
             value BIGINT NOT NULL
         );
-    "],
+    ",
+        // Its place in its batch; 0 of what was kept before.
+        "ALTER TABLE order_events ADD COLUMN row_number BIGINT NOT NULL DEFAULT 0;",
+    ],
 };
 
 /// The page cache, in KiB.
@@ -181,6 +186,11 @@ fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize, what: &str
         let problem = format!("{what} cannot be read: {error}");
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, problem.into())
     })
+}
+
+/// An order line, whichever version of this program kept it.
+fn kept_line(row: &Row<'_>, column: usize) -> rusqlite::Result<OrderLine> {
+    json::<OrderLine>(row, column, "a stored order line").map(OrderLine::as_now)
 }
 
 fn at(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
@@ -305,8 +315,8 @@ impl OrderIntake for SqliteOrderStore {
         self.run(move |connection| positions::list(connection, network, limit)).await
     }
 
-    async fn register(&self, positions: Vec<Position>) -> Result<u64, StoreError> {
-        self.write(move |transaction| positions::insert(transaction, &positions)).await
+    async fn register(&self, positions: Vec<Position>, shared: bool) -> Result<Registered, StoreError> {
+        self.write(move |transaction| positions::register(transaction, &positions, shared)).await
     }
 
     async fn unregister(&self, network: Network, position: &str) -> Result<u64, StoreError> {
@@ -344,6 +354,55 @@ fn count(transaction: &Connection, network: Network, outcome: Outcome, more: i64
 mod tests {
     use super::super::conformance;
     use super::*;
+
+    /// What a version before this one kept: a shop's number alone, Taobao's title as its id, an unknown price as none.
+    #[tokio::test]
+    async fn what_was_kept_before_reads_as_now_and_is_known_when_it_comes_again() {
+        use crate::attribution::orders::import::{Source, Taker};
+        use crate::domain::attribution::money::Fen;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.sqlite");
+        let jd =
+            serde_json::json!({"id": "1", "validCode": 16, "orderTime": "2022-11-01", "estimateFee": 1, "popId": 7});
+        let taobao = serde_json::json!({"trade_id": "1", "tk_status": 12, "tk_create_time": "2022-11-01",
+            "pub_share_pre_fee": "1", "seller_shop_title": "皂坊", "alipay_total_price": "9.90"});
+        let take = async |store: &SqliteOrderStore, network, row: &serde_json::Value| {
+            let source = Source { network, account: "default".into(), scene: None, name: "t".to_owned(), dry: false };
+            let mut taker = Taker::begin(store, source, "2022-12-01".parse().unwrap()).await.unwrap();
+            taker.push(row);
+            let (taken, _) = taker.finish(None).await.unwrap();
+            (taken.added, taken.unchanged, taken.set_aside())
+        };
+        let store = SqliteOrderStore::open(&path, conformance::key()).unwrap();
+        for (network, row) in [(Network::Jd, &jd), (Network::Taobao, &taobao)] {
+            assert_eq!(take(&store, network, row).await, (1, 0, 0));
+        }
+        let raw = Connection::open(&path).unwrap();
+        let kept = |seq: i64| {
+            raw.query_row("SELECT body FROM order_events WHERE seq = ?1", [seq], |row| row.get::<_, String>(0)).unwrap()
+        };
+        for (seq, changes) in [
+            (1, [("\"shop\":\"shop:7\"", "\"shop\":\"7\""), ("\"paid\":null", "\"paid\":0")]),
+            (2, [("\"shop\":\"\"", "\"shop\":\"皂坊\""), (",\"shop_name\":\"皂坊\"", "")]),
+        ] {
+            let before = changes.iter().fold(kept(seq), |body, (now, before)| {
+                assert!(body.contains(now), "{now} in {body}");
+                body.replace(now, before)
+            });
+            let sql = "UPDATE order_events SET body = ?2, hash = ?3 WHERE seq = ?1";
+            raw.execute(sql, params![seq, before, admit::sha(&before)]).unwrap();
+            let sql = "UPDATE order_lines SET hash = ?2 WHERE event = ?1";
+            raw.execute(sql, params![seq, admit::sha(&before)]).unwrap();
+        }
+        let events = store.after(0, 9).await.unwrap();
+        assert_eq!((&*events[0].line.shop, events[0].line.paid), ("shop:7", Some(Fen::ZERO)));
+        assert_eq!((&*events[1].line.shop, &*events[1].line.shop_name), ("", "皂坊"));
+        for (network, row) in [(Network::Jd, &jd), (Network::Taobao, &taobao)] {
+            assert_eq!(take(&store, network, row).await, (0, 1, 0), "no contradiction of itself");
+        }
+        assert_eq!(store.after(0, 9).await.unwrap(), events);
+    }
 
     #[tokio::test]
     async fn sqlite_keeps_orders_as_every_store_must() {

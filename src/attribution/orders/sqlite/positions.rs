@@ -1,8 +1,10 @@
 //! Whose a position is.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::intake::{Position, PositionKind};
+use super::super::intake::{Position, PositionKind, Registered};
 use super::{boxed, most, named, unknown};
 use crate::attribution::touches::Subject;
 use crate::domain::attribution::Network;
@@ -60,6 +62,29 @@ pub(super) fn list(connection: &Connection, network: Option<Network>, limit: usi
         })
     };
     statement.query_map(params![network.map(Network::as_str), most(limit)], read)?.collect()
+}
+
+/// Registers all of them, or none where one is somebody else's and they are not to be shared.
+pub(super) fn register(connection: &Connection, positions: &[Position], shared: bool) -> rusqlite::Result<Registered> {
+    let mut statement = connection.prepare_cached(
+        "SELECT subject_kind, subject FROM order_positions WHERE network = ?1 AND position = ?2 AND link = '' \
+         ORDER BY subject_kind, subject",
+    )?;
+    let mut named: HashMap<(&str, &str), Vec<&Subject>> = HashMap::new();
+    let mut others = Vec::new();
+    for (place, one) in positions.iter().enumerate() {
+        let key = (one.network.as_str(), &*one.position);
+        let kept =
+            statement.query_map(params![key.0, key.1], |row| subject(row, 0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let here = named.entry(key).or_default();
+        let all = kept.iter().chain(here.iter().copied());
+        others.extend(all.filter(|other| **other != one.subject).map(|other| (place, other.clone())));
+        here.push(&one.subject);
+    }
+    if !shared && !others.is_empty() {
+        return Ok(Registered::Taken(others));
+    }
+    Ok(Registered::New { new: insert(connection, positions)?, others })
 }
 
 pub(super) fn insert(connection: &Connection, positions: &[Position]) -> rusqlite::Result<u64> {

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_fr
 
 use super::super::import::fault::{BadRow, Reason};
 use super::super::intake::{Kept, QuarantineQuery, Quarantined, Reading};
-use super::admit::sha;
-use super::{at, at_or_none, boxed, counted, json, most, named, next};
+use super::admit::{number, sha};
+use super::{at, at_or_none, boxed, counted, json, kept_line, most, named, next};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::OrderLine;
 use crate::domain::time::Timestamp;
@@ -26,7 +26,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
         faults: json(row, 4, "the faults of a quarantined row")?,
         line: boxed(row, 5)?,
         batch: row.get(6)?,
-        row: counted(row, 7)?,
+        row: Some(counted(row, 7)?).filter(|row| *row > 0),
         first_at: at(row, 8)?,
         last_at: at(row, 9)?,
         seen: counted(row, 10)?,
@@ -99,7 +99,7 @@ pub(super) fn keep(
             bad.raw_state,
             bad.modified_at.map(Timestamp::micros),
             batch,
-            i64::try_from(row.number).unwrap_or(i64::MAX),
+            number(row),
             now.micros(),
             mended
         ])?;
@@ -128,7 +128,7 @@ fn over_already(connection: &Connection, row: &Reading, bad: &BadRow) -> rusqlit
     )?;
     let mut events = statement.query(params![row.network.as_str(), row.account, bad.line, modified.micros()])?;
     while let Some(event) = events.next()? {
-        let good: OrderLine = json(event, 0, "a stored order line")?;
+        let good = kept_line(event, 0)?;
         let good = (good.modified_at, &*good.raw_state);
         if takes_place(good, (bad.modified_at, &bad.raw_state, bad.reason()), false) {
             return Ok(true);
@@ -220,10 +220,12 @@ pub(super) fn waiting_of(
     statement.query_map(params![network.as_str(), account, line], |row| row.get(0))?.collect()
 }
 
-/// A row that is set aside, as it came, with its batch; its faults are to be found again.
+/// A row that is set aside, as it came, with its batch; its faults are to be found again. None of one that names a click of
+/// somebody else's: that is not seen in the row, and stays so.
 pub(super) fn to_read_again(connection: &Connection, id: i64) -> rusqlite::Result<Option<(Reading, i64)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT network, account, scene, row_number, raw, batch FROM order_quarantine WHERE id = ?1 AND mended_at IS NULL",
+        "SELECT network, account, scene, row_number, raw, batch FROM order_quarantine \
+         WHERE id = ?1 AND mended_at IS NULL AND reason <> 'foreign_click'",
     )?;
     statement
         .query_row([id], |row| {

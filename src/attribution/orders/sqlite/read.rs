@@ -4,13 +4,13 @@ use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
 use super::super::import::fault::Reason;
 use super::super::intake::{Batch, Counts, LineQuery, Outcome};
-use super::{at, at_or_none, boxed, counted, json, most, named};
+use super::{at, at_or_none, boxed, counted, kept_line, most, named};
 use crate::domain::attribution::Network;
 use crate::domain::attribution::order::{LineKey, OrderEvent, OrderLine};
 use crate::domain::time::Timestamp;
 
 fn event(row: &Row<'_>) -> rusqlite::Result<OrderEvent> {
-    Ok(OrderEvent { seq: row.get(0)?, hash: row.get(1)?, line: json(row, 2, "a stored order line")? })
+    Ok(OrderEvent { seq: row.get(0)?, hash: row.get(1)?, line: kept_line(row, 2)? })
 }
 
 pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite::Result<Vec<OrderEvent>> {
@@ -67,7 +67,7 @@ pub(super) fn lines(
     and("created_at <", query.to.map(|to| boxed(to.micros())));
     values.push(Box::new(most(limit)));
     sql.push_str(&format!(" ORDER BY l.number DESC LIMIT ?{}", values.len()));
-    let read = |row: &Row<'_>| Ok((row.get(0)?, json(row, 1, "a stored order line")?));
+    let read = |row: &Row<'_>| Ok((row.get(0)?, kept_line(row, 1)?));
     connection.prepare_cached(&sql)?.query_map(params_from_iter(values), read)?.collect()
 }
 
