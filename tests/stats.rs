@@ -59,7 +59,7 @@ fn clicks_are_counted_by_sort_and_each_creator_sees_its_own() {
     let (_, by_day) = stats("day");
     let expected = json!({
         "clicks": 7, "people": 3, "allowed": 3, "refused": 0, "machines": 2, "duplicates": 1, "self_clicks": 1,
-        "excessive": 0, "rehearsal": 0, "visitors": 3,
+        "excessive": 0, "rehearsal": 0, "without_visitor": 0, "visitors": 3,
     });
     assert_eq!(by_day["total"], expected, "{by_day}");
     assert_eq!(by_day["rows"][0]["day"], "2022-11-15T00:00:00+08:00");

@@ -1,6 +1,7 @@
 //! The archive of a running gateway: one thread that turns finished segments into files, removes what may go, and erases
 //! what is personal when its time is over. Last in line for the processor; never waited for by a click.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,21 +58,35 @@ impl Follower for Figures {
         Ok(marks.iter().any(|mark| mark.node == node && mark.seq >= seq))
     }
 
-    fn forget(&self, what: &What, clicks: bool) -> Result<(), String> {
-        // What is remembered of a visitor is of a whole day and of every link: it goes for all of them. A click that orders
-        // may name goes only with all others of its time.
-        let all = clicks && what.creator.is_none() && what.code.is_none();
-        let forgotten = if all { self.0.forget_before(what.before) } else { self.0.erase_visitors_before(what.before) };
-        forgotten.map(|_| ()).map_err(|error| error.to_string())
+    fn hold(&self) -> Result<Option<File>, String> {
+        match self.0.hold_rebuilds().map_err(|error| error.to_string())? {
+            Some(held) => Ok(Some(held)),
+            None => Err("`hopgate stats rebuild` is at work, or another purge".to_owned()),
+        }
     }
 
-    fn found(&self, what: &What, clicks: bool) -> Result<Vec<Forgotten>, String> {
-        let held = self.0.held_before(what.before).map_err(|error| error.to_string())?;
-        let all = clicks && what.creator.is_none() && what.code.is_none();
+    fn forget(&self, what: &What, how: How) -> Result<(), String> {
+        self.0.clear_leftovers().map_err(|error| error.to_string())?;
+        self.0.erase(what, all_clicks(what, how)).map_err(|error| error.to_string())?;
+        // Too much work for every day: there, what is erased is overwritten as it goes.
+        if how.thorough { self.0.overwrite().map_err(|error| error.to_string()) } else { Ok(()) }
+    }
+
+    fn found(&self, what: &What, how: How) -> Result<Vec<Forgotten>, String> {
+        let all = all_clicks(what, how);
+        let held = self.0.held(what, all).map_err(|error| error.to_string())?;
         let of = |table: &str, rows| Forgotten { store: self.name().to_owned(), table: table.to_owned(), rows };
         let touches = all.then(|| of("touches", held.touches));
-        Ok([of("visitors", held.visitors), of("creators seen", held.selves)].into_iter().chain(touches).collect())
+        let leftovers = Some(self.0.leftovers().len() as u64).filter(|files| *files > 0);
+        let leftovers = leftovers.map(|files| of("files of a rebuild that was killed", files));
+        let tables = [of("visitors", held.visitors), of("creators seen", held.selves)];
+        Ok(tables.into_iter().chain(touches).chain(leftovers).collect())
     }
+}
+
+/// A click that orders may name goes only with all others of its time.
+fn all_clicks(what: &What, how: How) -> bool {
+    how.clicks && what.creator.is_none() && what.code.is_none()
 }
 
 /// The raw log, where the operator wants one.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Recorded;
 use super::files::{self, Archived};
-use super::purge::{Forgotten, What};
+use super::purge::{Forgotten, How, What};
 use super::seal::{End, SealError, compare, seal};
 use crate::domain::click_id::ClickKey;
 use crate::domain::span::Span;
@@ -28,17 +28,26 @@ pub trait Follower: Send + Sync {
     /// Why it cannot say: then the segment stays.
     fn passed(&self, node: &str, seq: u64) -> Result<bool, String>;
 
-    /// Erases what it keeps of visitors of these hops, and of single clicks as well where `clicks` says so.
+    /// Held as long as a purge lasts, so that nothing is made anew from hops that are being erased.
+    ///
+    /// # Errors
+    /// Who is at it: the purge is not done then.
+    fn hold(&self) -> Result<Option<File>, String> {
+        Ok(None)
+    }
+
+    /// Erases what it keeps of visitors of these hops, and of single clicks as well where [`How::clicks`] says so. A thorough
+    /// purge leaves nothing of them in any of its files, whatever erased it.
     ///
     /// # Errors
     /// Why it could not: the purge has failed then.
-    fn forget(&self, what: &What, clicks: bool) -> Result<(), String>;
+    fn forget(&self, what: &What, how: How) -> Result<(), String>;
 
     /// What it keeps that [`Follower::forget`] would erase: what there was before, and the proof afterwards.
     ///
     /// # Errors
     /// Why it cannot say: the purge has failed then.
-    fn found(&self, what: &What, clicks: bool) -> Result<Vec<Forgotten>, String>;
+    fn found(&self, what: &What, how: How) -> Result<Vec<Forgotten>, String>;
 }
 
 /// Figures of a keeper, for metrics.

@@ -146,7 +146,8 @@ impl From<read::ReadError> for PurgeError {
 pub struct How {
     /// Change nothing, only say what would be.
     pub dry_run: bool,
-    /// In the end read every file of the period again, not only those that were written anew.
+    /// In the end read every file of the period again, not only those that were written anew; stores leave nothing of what
+    /// they erased in their files, now or earlier.
     pub thorough: bool,
     /// Whether segments of the journal in the period are archived and removed before their reserve has passed.
     pub journal: bool,
@@ -190,6 +191,10 @@ impl Keeper {
         now: Timestamp,
         record: &mut Record,
     ) -> Result<(), PurgeError> {
+        let mut held = Vec::new();
+        for follower in self.followers.iter().filter(|_| !how.dry_run) {
+            held.push(follower.hold().map_err(|error| PurgeError::Store { store: follower.name(), error })?);
+        }
         let mut turn = Turn::default();
         if how.journal && !how.dry_run {
             self.seal_all(&mut turn, now)?;
@@ -200,9 +205,9 @@ impl Keeper {
         for follower in &self.followers {
             let store = follower.name();
             let failed = |error| PurgeError::Store { store, error };
-            record.stores.extend(follower.found(what, how.clicks).map_err(failed)?);
+            record.stores.extend(follower.found(what, how).map_err(failed)?);
             if !how.dry_run {
-                follower.forget(what, how.clicks).map_err(failed)?;
+                follower.forget(what, how).map_err(failed)?;
             }
         }
         record.raw_lines = raw::forget(raw, what, how.dry_run).map_err(|source| unwritable(raw, source))?;
@@ -282,7 +287,7 @@ impl Keeper {
         }
         for follower in &self.followers {
             let store = follower.name();
-            let found = follower.found(what, how.clicks).map_err(|error| PurgeError::Store { store, error })?;
+            let found = follower.found(what, how).map_err(|error| PurgeError::Store { store, error })?;
             for held in found {
                 record.leave(held.rows, || format!("{}: {} was not erased", held.store, held.table));
             }

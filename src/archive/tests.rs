@@ -191,12 +191,12 @@ impl Follower for Slow {
         }
     }
 
-    fn forget(&self, _: &What, _: bool) -> Result<(), String> {
+    fn forget(&self, _: &What, _: How) -> Result<(), String> {
         self.passed.store(0, Ordering::Relaxed);
         Ok(())
     }
 
-    fn found(&self, _: &What, _: bool) -> Result<Vec<Forgotten>, String> {
+    fn found(&self, _: &What, _: How) -> Result<Vec<Forgotten>, String> {
         let (store, table) = (self.name().to_owned(), "clicks".to_owned());
         Ok(vec![Forgotten { store, table, rows: self.passed.load(Ordering::Relaxed) }])
     }

@@ -5,8 +5,11 @@ use std::io::IsTerminal as _;
 use super::args::{Place, Stats as Asked};
 use super::{CliError, settings_of};
 use crate::app::DataDir;
+use crate::app::archive::age;
 use crate::attribution::stats::Stats;
+use crate::clock::Clock;
 use crate::config::settings::Settings;
+use crate::domain::time::Timestamp;
 
 /// How often a terminal is told how far the work is, in hops.
 const TOLD_EVERY: u64 = 100_000;
@@ -29,9 +32,36 @@ fn rebuild(place: &Place) -> Result<(), CliError> {
     let settings = settings_of(place)?;
     let stats = open(&settings)?;
     let rules = &settings.attribution.validity;
-    let counted = told(|told| stats.rebuild(&settings.data_dir, rules, told).map_err(CliError::failed))?;
-    say!("{counted} hops counted anew");
+    let rebuilt = told(|told| stats.rebuild(&settings.data_dir, rules, told).map_err(CliError::failed))?;
+    say!("{} hops counted anew", rebuilt.hops);
+    if !rebuilt.kept.is_empty() {
+        say!(
+            "{} kept the figures they had: visitors are erased from their hops, and doubles among them cannot be told again",
+            days(&rebuilt.kept)
+        );
+    }
+    if !rebuilt.bare.is_empty() {
+        say!(
+            "{} counted without visitors: those are erased from their hops, and the figures there were are not of the same hops",
+            days(&rebuilt.bare)
+        );
+    }
+    if rebuilt.without_visitor > 0 {
+        say!("{} clicks have no visitor: doubles among them count as clicks", rebuilt.without_visitor);
+    }
+    // The same as a gateway does: hops say longer who tapped than figures may.
+    let before = age(Clock::System.now(), settings.attribution.keep_visitors);
+    stats.forget_visitors_before(before).map_err(CliError::failed)?;
     shown(&stats)
+}
+
+/// Days as `3 day(s) from 2026-11-01 to 2026-11-05`.
+fn days(days: &[i64]) -> String {
+    let name = |day: Option<&i64>| {
+        let begins = day.map(|day| Timestamp::of_beijing_day(*day).to_string());
+        begins.map_or(String::new(), |begins| begins.chars().take(10).collect())
+    };
+    format!("{} day(s) from {} to {}", days.len(), name(days.first()), name(days.last()))
 }
 
 /// The figures of a data folder that has a journal.

@@ -13,7 +13,7 @@ use crate::config::attribution::read_rules;
 use crate::domain::attribution::validity::Rules;
 
 /// Columns of figures, behind those that name a row.
-const FIGURES: [Column; 10] = [
+const FIGURES: [Column; 11] = [
     Column { name: "clicks", zh: "点击", en: "Clicks" },
     Column { name: "people", zh: "有效点击", en: "Of people" },
     Column { name: "visitors", zh: "独立访客", en: "Visitors" },
@@ -24,6 +24,7 @@ const FIGURES: [Column; 10] = [
     Column { name: "duplicates", zh: "重复", en: "Duplicates" },
     Column { name: "self_clicks", zh: "自点", en: "Creators' own" },
     Column { name: "excessive", zh: "异常频繁", en: "Excessive" },
+    Column { name: "without_visitor", zh: "无访客标识", en: "No visitor known" },
 ];
 
 /// Makes the report. Blocks: figures are read, and under other rules every hop of the period. `told` hears how many hops were
@@ -144,7 +145,7 @@ fn shown(asked: &Asked, rules: &Rules, answer: &Answer) -> Sheet {
     sheet
 }
 
-fn figures(figures: &Figures, visitors: Option<u64>) -> [Cell; 10] {
+fn figures(figures: &Figures, visitors: Option<u64>) -> [Cell; 11] {
     let rate =
         if figures.people == 0 { Cell::None } else { Cell::Rate(figures.allowed as f64 / figures.people as f64) };
     [
@@ -158,6 +159,8 @@ fn figures(figures: &Figures, visitors: Option<u64>) -> [Cell; 10] {
         Cell::Count(figures.duplicates),
         Cell::Count(figures.self_clicks),
         Cell::Count(figures.excessive),
+        // The usual case takes no room on a page.
+        if figures.without_visitor > 0 { Cell::Count(figures.without_visitor) } else { Cell::None },
     ]
 }
 
@@ -175,6 +178,23 @@ fn notes(asked: &Asked, answer: &Answer) -> Vec<(String, String)> {
             "独立访客按北京时间的自然日去重，多日相加；各行之和可以大于合计".to_owned(),
             "visitors are told apart within one Beijing day and days are added up; rows may add up to more than the total"
                 .to_owned(),
+        ));
+    }
+    if answer.total.without_visitor > 0 {
+        let count = answer.total.without_visitor;
+        notes.push((
+            format!("其中 {count} 次点击没有访客标识（已抹去，或未能记录）：其中的重复无法识别，有效点击可能偏多，独立访客不予统计"),
+            format!(
+                "{count} of these clicks have no visitor, erased or never known: duplicates among them cannot be told and count \
+                 as clicks, and their visitors are not counted"
+            ),
+        ));
+    }
+    if answer.kept_days > 0 {
+        let days = answer.kept_days;
+        notes.push((
+            format!("有 {days} 天的访客标识已抹去，无法重算，沿用当时的规则统计的数字"),
+            format!("{days} days keep figures by earlier rules: visitors are erased from their hops"),
         ));
     }
     if answer.total.rehearsal > 0 {

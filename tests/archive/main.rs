@@ -4,6 +4,7 @@
 //! `HOPGATE_DUCKDB` names a Python with the `duckdb` package (`test.sh` makes one); `HOPGATE_KILL_ROUNDS` the kills.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod erased;
 mod privacy;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params, params_from_iter};
 
 use super::batch::Row;
 use super::seen;
@@ -39,10 +39,12 @@ struct Counts {
     self_clicks: i64,
     excessive: i64,
     rehearsal: i64,
+    without_visitor: i64,
 }
 
 impl Counts {
-    fn add(&mut self, verdict: Verdict) {
+    fn add(&mut self, verdict: Verdict, known: bool) {
+        self.without_visitor += i64::from(!known && verdict != Verdict::Rehearsal);
         let target = match verdict {
             Verdict::Rehearsal => &mut self.rehearsal,
             Verdict::Machine => &mut self.machines,
@@ -229,13 +231,13 @@ impl Counting<'_> {
         {
             verdict = Verdict::Person(marks.with(*more));
         }
-        let none = self.words.word("");
+        let (none, known) = (self.words.word(""), visitor.is_some());
         for (level, code, creator) in [(0, row.code, row.creator), (1, none, row.creator), (2, none, none)] {
             let Row { platform, surface, marketplace, outcome, reason, .. } = *row;
             let spot = Spot { level, code, creator, platform, surface, marketplace, outcome, reason };
             let spot = self.words.spot(self.connection, spot)?;
-            self.hours.entry((spot, row.at.micros().div_euclid(HOUR))).or_default().add(verdict);
-            self.days.entry((spot, day)).or_default().add(verdict);
+            self.hours.entry((spot, row.at.micros().div_euclid(HOUR))).or_default().add(verdict, known);
+            self.days.entry((spot, day)).or_default().add(verdict, known);
         }
         if let Some(visitor) = visitor.filter(|_| verdict.counts()) {
             let views = [
@@ -317,18 +319,21 @@ impl Counting<'_> {
 
 fn keep_counts(connection: &Connection, table: &str, counts: &HashMap<(i64, i64), Counts>) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT INTO {table} (spot, time, people, machines, duplicates, self_clicks, excessive, rehearsal) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (spot, time) DO UPDATE SET \
+        "INSERT INTO {table} (spot, time, people, machines, duplicates, self_clicks, excessive, rehearsal, \
+         without_visitor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (spot, time) DO UPDATE SET \
          people = people + excluded.people, machines = machines + excluded.machines, \
          duplicates = duplicates + excluded.duplicates, self_clicks = self_clicks + excluded.self_clicks, \
-         excessive = excessive + excluded.excessive, rehearsal = rehearsal + excluded.rehearsal"
+         excessive = excessive + excluded.excessive, rehearsal = rehearsal + excluded.rehearsal, \
+         without_visitor = without_visitor + excluded.without_visitor"
     );
     let mut insert = connection.prepare_cached(&sql)?;
     let mut sorted: Vec<_> = counts.iter().collect();
     sorted.sort_unstable_by_key(|(key, _)| **key);
     for ((spot, time), each) in sorted {
-        let Counts { people, machines, duplicates, self_clicks, excessive, rehearsal } = *each;
-        insert.execute([*spot, *time, people, machines, duplicates, self_clicks, excessive, rehearsal])?;
+        let Counts { people, machines, duplicates, self_clicks, excessive, rehearsal, without_visitor } = *each;
+        let key = [*spot, *time];
+        let counts = [people, machines, duplicates, self_clicks, excessive, rehearsal, without_visitor];
+        insert.execute(params_from_iter(key.iter().chain(&counts)))?;
     }
     Ok(())
 }

@@ -85,12 +85,21 @@ pub struct Figures {
     pub allowed: u64,
     /// Those of `people` that were refused.
     pub refused: u64,
+    /// Clicks whose visitor is not known, most often because a purge erased it: doubles among them were not told.
+    pub without_visitor: u64,
 }
 
 impl Figures {
     /// Every click but rehearsed ones.
     pub fn clicks(&self) -> u64 {
         self.people + self.machines + self.duplicates + self.self_clicks + self.excessive
+    }
+
+    /// How many visitors these clicks had, of `counted`; `None` where not every one of them is known.
+    pub(super) fn visitors(&self, counted: Option<u64>) -> Option<u64> {
+        let counted = counted.unwrap_or(0);
+        // Clicks of people without any visitor: an older build counted them so, behind a purge.
+        (self.without_visitor == 0 && (counted > 0 || self.people == 0)).then_some(counted)
     }
 
     /// Adds others.
@@ -103,10 +112,12 @@ impl Figures {
         self.rehearsal += other.rehearsal;
         self.allowed += other.allowed;
         self.refused += other.refused;
+        self.without_visitor += other.without_visitor;
     }
 
     /// Adds one click.
-    pub(super) fn count(&mut self, verdict: Verdict, allowed: bool) {
+    pub(super) fn count(&mut self, verdict: Verdict, allowed: bool, known: bool) {
+        self.without_visitor += u64::from(!known && verdict != Verdict::Rehearsal);
         match verdict {
             Verdict::Rehearsal => self.rehearsal += 1,
             Verdict::Machine => self.machines += 1,
@@ -128,7 +139,7 @@ pub struct Line {
     pub key: Vec<Key>,
     /// Its figures.
     pub figures: Figures,
-    /// Different visitors, each day's counted apart and added up; `None` where that is not kept.
+    /// Different visitors, each day's counted apart and added up; `None` where that is not kept, or erased of any click.
     pub visitors: Option<u64>,
 }
 
@@ -143,8 +154,10 @@ pub struct Answer {
     pub lines: Vec<Line>,
     /// All of them together.
     pub total: Figures,
-    /// Different visitors of all of them; `None` where that is not kept.
+    /// Different visitors of all of them; `None` where that is not kept, or erased of any click.
     pub visitors: Option<u64>,
+    /// Days among them that were counted by earlier rules and could not be counted anew.
+    pub kept_days: u64,
 }
 
 /// The hours a question is about: from the first to before the last, from 1970.
@@ -233,15 +246,16 @@ fn answer(connection: &Connection, question: &Question) -> rusqlite::Result<Answ
     let mut total = Figures::default();
     lines.values().for_each(|figures| total.add(figures));
     let visitors = visitors(connection, question, &question.by)?;
-    let all = visitors_in_all(connection, question)?;
+    let all = visitors_in_all(connection, question)?.and_then(|all| total.visitors(Some(all)));
+    let kept_days = kept_days(connection, (first, last))?;
     let lines = lines
         .into_iter()
         .map(|(key, figures)| {
-            let visitors = visitors.as_ref().map(|visitors| visitors.get(&key).copied().unwrap_or(0));
+            let visitors = visitors.as_ref().and_then(|visitors| figures.visitors(visitors.get(&key).copied()));
             Line { key, figures, visitors }
         })
         .collect();
-    Ok(Answer { from: hour_begins(first), to: hour_begins(last), lines, total, visitors: all })
+    Ok(Answer { from: hour_begins(first), to: hour_begins(last), lines, total, visitors: all, kept_days })
 }
 
 /// Which of the three sorts of spots tells apart what is asked.
@@ -310,13 +324,13 @@ fn read(
         }
         let sql = if timely {
             format!(
-                "SELECT time, people, machines, duplicates, self_clicks, excessive, rehearsal FROM {table} \
-                 WHERE spot = ?1 AND time >= ?2 AND time < ?3"
+                "SELECT time, people, machines, duplicates, self_clicks, excessive, rehearsal, without_visitor \
+                 FROM {table} WHERE spot = ?1 AND time >= ?2 AND time < ?3"
             )
         } else {
             format!(
                 "SELECT MIN(time), SUM(people), SUM(machines), SUM(duplicates), SUM(self_clicks), SUM(excessive), \
-                 SUM(rehearsal) FROM {table} WHERE spot = ?1 AND time >= ?2 AND time < ?3"
+                 SUM(rehearsal), SUM(without_visitor) FROM {table} WHERE spot = ?1 AND time >= ?2 AND time < ?3"
             )
         };
         let mut found = connection.prepare_cached(&sql)?;
@@ -331,6 +345,7 @@ fn read(
                 self_clicks: count(4)?,
                 excessive: count(5)?,
                 rehearsal: count(6)?,
+                without_visitor: count(7)?,
                 ..Figures::default()
             };
             take(if daily { first_hour(time) } else { time }, figures);
@@ -407,6 +422,14 @@ fn visitors(
     Ok(Some(counted))
 }
 
+/// How many days of these hours were counted by other rules than the rest.
+fn kept_days(connection: &Connection, (first, last): (i64, i64)) -> rusqlite::Result<u64> {
+    let sql = "SELECT COUNT(*) FROM stats_kept WHERE day >= ?1 AND day < ?2 \
+               AND rules <> (SELECT value FROM stats_facts WHERE name = 'rules')";
+    let days = [(first + 8).div_euclid(24), (last + 8 + 23).div_euclid(24)];
+    connection.query_row(sql, days, |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+}
+
 fn visitors_in_all(connection: &Connection, question: &Question) -> rusqlite::Result<Option<u64>> {
     Ok(visitors(connection, question, &[])?.map(|counted| counted.values().sum()))
 }
@@ -439,14 +462,14 @@ mod tests {
                 let mut days = BTreeMap::new();
                 for hour in first..first + hours {
                     let people = 180 + (hour % 21);
-                    let sql = "INSERT INTO stats_hours VALUES (?1, ?2, ?3, 3, 2, 0, 1, 0)";
+                    let sql = "INSERT INTO stats_hours VALUES (?1, ?2, ?3, 3, 2, 0, 1, 0, 0)";
                     connection.prepare_cached(sql).unwrap().execute([spot, hour, people]).unwrap();
                     let day: &mut (i64, i64) = days.entry((hour + 8).div_euclid(24)).or_default();
                     *day = (day.0 + people, day.1 + 1);
                     all += if level == 0 { people as u64 + 6 } else { 0 };
                 }
                 for (day, (people, hours)) in days {
-                    let sql = "INSERT INTO stats_days VALUES (?1, ?2, ?3, 3 * ?4, 2 * ?4, 0, ?4, 0)";
+                    let sql = "INSERT INTO stats_days VALUES (?1, ?2, ?3, 3 * ?4, 2 * ?4, 0, ?4, 0, 0)";
                     connection.prepare_cached(sql).unwrap().execute([spot, day, people, hours]).unwrap();
                 }
             }

@@ -29,6 +29,9 @@ pub enum FollowError {
     /// The end of the log could not be brought to the disk.
     #[error("cannot sync the journal in {0}: {1}")]
     Sync(String, #[source] io::Error),
+    /// Two cannot make the file anew at once, nor while a purge erases.
+    #[error("another rebuild, or a purge, is at work on {0}: try again when it has ended")]
+    Busy(String),
     /// The log ends before what was counted: another journal, or one from before.
     #[error(
         "stats.sqlite has counted hops up to number {counted} of node `{node}`, but the journal ends at {ends}: it is another \

@@ -7,7 +7,7 @@
 //! - `source`: where hops come from; `batch`, `words`: hops as they wait; `apply`: counting them; `seen`: what is remembered
 //!   of a visitor for a day;
 //! - [`follow`]: keeping up; [`figures`]: questions; `touches`: clicks as attribution looks them up;
-//! - [`forget`]: what is erased by age; `rebuild`: making it all anew; [`walk`]: the same figures under other rules.
+//! - [`forget`]: what is erased by age and by a purge; [`rebuild`]: making it all anew; [`walk`]: the same figures under other rules.
 
 mod apply;
 mod batch;
@@ -19,7 +19,7 @@ pub mod forget;
 mod model;
 #[cfg(test)]
 mod properties;
-mod rebuild;
+pub mod rebuild;
 mod schema;
 mod seen;
 mod source;
@@ -27,7 +27,7 @@ mod touches;
 pub mod walk;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,7 +75,8 @@ struct Writer {
 /// Creators that were seen using their keys.
 #[derive(Default)]
 struct Owns {
-    known: HashSet<(i64, Box<str>, u128)>,
+    /// The hour in which each was noted last: once an hour, because a purge may have erased it meanwhile.
+    known: HashMap<(i64, Box<str>, u128), i64>,
     waiting: Vec<Own>,
 }
 
@@ -92,7 +93,12 @@ impl Stats {
     pub fn open(path: &Path, rules: &Rules) -> Result<Stats, SqliteError> {
         let mut connection = sqlite::open(path, &schema::SCHEMA, WRITER_CACHE)?;
         let failed = |source| SqliteError::Open { path: path.to_owned(), source };
+        // What is erased is overwritten: most of it is of visitors.
+        connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
         let (rules, generation) = begin(&mut connection, rules).map_err(failed)?;
+        if let Err(error) = rebuild::clear(path) {
+            tracing::error!(file = %path.display(), %error, "what a killed rebuild left beside the figures cannot be removed");
+        }
         let readers = (0..READERS)
             .map(|_| sqlite::open_read_only(path, READER_CACHE).map(Mutex::new))
             .collect::<Result<_, _>>()?;
@@ -135,7 +141,8 @@ impl Stats {
         if owns.known.len() >= MOST_OWNS {
             owns.known.clear();
         }
-        if owns.known.insert((at.beijing_day(), creator.into(), visitor)) {
+        let hour = at.micros().div_euclid(apply::HOUR);
+        if owns.known.insert((at.beijing_day(), creator.into(), visitor), hour) != Some(hour) {
             owns.waiting.push(Own { creator: creator.into(), visitor, at });
         }
     }

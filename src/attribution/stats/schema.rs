@@ -148,5 +148,14 @@ pub(super) const SCHEMA: Schema = Schema {
             JOIN stats_texts n ON n.text = '';
         DROP TABLE stats_aims;
         ALTER TABLE stats_aims_new RENAME TO stats_aims;
+    ", "
+        -- Clicks whose visitor is not known, by whatever rules: doubles among them cannot be told.
+        ALTER TABLE stats_hours ADD COLUMN without_visitor BIGINT NOT NULL DEFAULT 0;
+        ALTER TABLE stats_days ADD COLUMN without_visitor BIGINT NOT NULL DEFAULT 0;
+        -- Days that could not be counted anew, and the rules their figures were counted by.
+        CREATE TABLE stats_kept (
+            day BIGINT PRIMARY KEY NOT NULL,
+            rules TEXT NOT NULL
+        );
     "],
 };

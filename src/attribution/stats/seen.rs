@@ -7,7 +7,8 @@ use crate::domain::attribution::validity::{Tap, VisitorDay};
 pub(super) struct BadSeen;
 
 const FORMAT: u8 = 1;
-const NEVER: i64 = i64::MIN;
+/// No click of this sort.
+pub(super) const NEVER: i64 = i64::MIN;
 
 fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {

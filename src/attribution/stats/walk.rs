@@ -135,7 +135,7 @@ impl<'a> Walk<'a> {
                 self.seen.entry(key.clone()).or_default().insert((day, row.visitor));
             }
         }
-        self.lines.entry(key).or_default().count(verdict, row.allowed);
+        self.lines.entry(key).or_default().count(verdict, row.allowed, row.visitor != 0);
     }
 
     fn answer(self, (first, last): (i64, i64)) -> Answer {
@@ -148,6 +148,7 @@ impl<'a> Walk<'a> {
         let seen = self.seen;
         let lines = self.lines.into_iter().map(|(key, figures)| {
             let visitors = (whole && !hourly).then(|| seen.get(&key).map_or(0, |seen| seen.len() as u64));
+            let visitors = visitors.and_then(|visitors| figures.visitors(Some(visitors)));
             Line { key, figures, visitors }
         });
         Answer {
@@ -155,7 +156,8 @@ impl<'a> Walk<'a> {
             from: hour_begins(first),
             to: hour_begins(last),
             total,
-            visitors: whole.then_some(self.all.len() as u64),
+            visitors: whole.then_some(self.all.len() as u64).and_then(|all| total.visitors(Some(all))),
+            kept_days: 0,
         }
     }
 }
