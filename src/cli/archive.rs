@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Archive, Place, Purge};
-use super::data::with_hops;
+use super::data::{empty, with_hops};
 use super::progress::grouped;
 use super::{CliError, settings_of};
 use crate::app::DataDir;
@@ -113,6 +113,10 @@ pub fn purge(asked: Purge) -> Result<(), CliError> {
     };
     if before > now && !asked.dry_run {
         return Err(CliError::Usage(format!("--before: {before} is still to come: a purge is of what was")));
+    }
+    let empty = empty(&[("creator", &asked.creator), ("code", &asked.code)]);
+    if !empty.is_empty() {
+        return Err(CliError::Usage(empty.join("\n")));
     }
     let what = What { before, creator: asked.creator, code: asked.code };
     let hops = data.hops();

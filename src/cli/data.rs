@@ -331,13 +331,47 @@ pub fn with_hops(settings: &Settings) -> Result<DataDir, CliError> {
     if data.hops().archive().is_dir() { Ok(data) } else { with_journal(settings) }
 }
 
+/// Refuses what no hop can be, every fault at once.
+fn exportable(wanted: &Wanted) -> Result<(), CliError> {
+    let mut faults = Vec::new();
+    if wanted.from >= wanted.to {
+        faults.push(format!("--to: {} must be later than --from {}", wanted.to, wanted.from));
+    }
+    faults.extend(empty(&[("code", &wanted.code), ("creator", &wanted.creator)]));
+    if faults.is_empty() { Ok(()) } else { Err(CliError::Usage(faults.join("\n"))) }
+}
+
+/// The faults of arguments that were given and are empty.
+pub(super) fn empty(given: &[(&str, &Option<String>)]) -> Vec<String> {
+    let empty = given.iter().filter(|(_, text)| text.as_deref() == Some(""));
+    empty.map(|(name, _)| format!("--{name}: may not be empty: leave it out, or name one")).collect()
+}
+
+/// Why an export may be empty.
+fn none_of(wanted: &Wanted) -> String {
+    let named = [("the code", &wanted.code), ("the creator", &wanted.creator)];
+    let named: Vec<String> =
+        named.iter().filter_map(|(what, name)| Some(format!("{what} `{}`", name.as_ref()?))).collect();
+    let timely = wanted.from > Timestamp::MIN || wanted.to < Timestamp::MAX;
+    match (named.is_empty(), timely) {
+        (true, false) => "nothing was recorded yet".to_owned(),
+        (true, true) => "none was recorded in this time".to_owned(),
+        (false, false) => format!("none has {}: check how it is written", named.join(" and ")),
+        (false, true) => {
+            format!("none has {} in this time: check how it is written, and the time", named.join(" and "))
+        }
+    }
+}
+
 /// Runs `hopgate hops`.
 pub fn hops(hops: Hops) -> Result<(), CliError> {
     let (place, wanted, format, out) = match hops {
         Hops::Verify { place, from, to, json } => return verify::run(&place, from, to, json),
         Hops::Export { place, from, to, code, creator, format, out } => {
             let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
-            (place, Wanted { from, to, code, creator }, format, out)
+            let wanted = Wanted { from, to, code, creator };
+            exportable(&wanted)?;
+            (place, wanted, format, out)
         }
     };
     let data = with_hops(&settings_of(&place)?)?;
@@ -351,6 +385,9 @@ pub fn hops(hops: Hops) -> Result<(), CliError> {
         let exported = export(&data.hops(), form, &wanted, &key, sink).map_err(CliError::failed)?;
         if let Some(first) = exported.begins.filter(|first| *first > 1) {
             eprintln!("note: records before number {first} are not in this data folder");
+        }
+        if exported.summary.hops == 0 {
+            eprintln!("note: 0 hops: {}", none_of(&wanted));
         }
         Ok(exported.summary)
     };

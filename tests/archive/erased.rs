@@ -177,3 +177,34 @@ fn what_a_killed_rebuild_left_goes_unless_one_is_under_way() {
     });
     assert!(!left.exists());
 }
+
+#[test]
+fn an_export_of_nothing_is_refused_or_says_so() {
+    let place = Place::new(SMALL);
+    import(&place);
+    let server = place.serve(&[]);
+    click(&server, 3, &mut Dice(5));
+    assert_eq!(server.stop(), Some(0));
+    let export = |arguments: &[&str]| place.run(&[&["hops", "export"], arguments, &["out.ndjson"]].concat());
+    let ran = export(&["--from", "2026-11-23", "--to", "2026-11-22", "--code", "", "--creator", ""]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for wanted in ["--to: 2026-11-22", "must be later than --from", "--code: may not be empty", "--creator: may not be"]
+    {
+        assert!(ran.err.contains(wanted), "{wanted}: {}", ran.err);
+    }
+    assert_eq!(export(&["--from", "2026-11-22", "--to", "2026-11-22"]).code, 2);
+    assert!(!place.path("out.ndjson").exists());
+    for (arguments, wanted) in [
+        (&["--code", "nope"][..], "0 hops: none has the code `nope`"),
+        (&["--creator", "nobody"], "0 hops: none has the creator `nobody`"),
+        (&["--to", "2001-01-01"], "0 hops: none was recorded in this time"),
+    ] {
+        let ran = export(arguments);
+        assert!(ran.code == 0 && ran.err.contains(wanted), "{wanted}: {ran:?}");
+        assert_eq!(std::fs::read(place.path("out.ndjson")).unwrap(), b"");
+        std::fs::remove_file(place.path("out.ndjson")).unwrap();
+    }
+    let ran = export(&[]);
+    assert!(ran.code == 0 && ran.err.contains("3 hops exported") && !ran.err.contains("0 hops"), "{ran:?}");
+    assert_eq!(place.run(&["purge", "--creator", ""]).code, 2, "that would not be nobody's");
+}
