@@ -12,6 +12,8 @@
 mod apply;
 mod batch;
 mod clicks;
+#[cfg(test)]
+mod erasing;
 pub mod figures;
 pub mod follow;
 pub mod forget;
