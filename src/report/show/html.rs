@@ -28,7 +28,8 @@ svg .la{stroke:var(--a)}svg .lb{stroke:var(--b)}svg .lc{stroke:var(--c)}svg .ld{
 .t{overflow-x:auto;border:1px solid var(--line);border-radius:8px}table{border-collapse:collapse;width:100%;\
 font-size:14px;font-variant-numeric:tabular-nums}th,td{padding:8px 12px;text-align:left;border-bottom:1px solid var(--line);\
 white-space:nowrap;vertical-align:top}thead th{vertical-align:bottom}thead th small{display:block;font-weight:400}\
-tbody th{font-weight:400;white-space:normal;min-width:8em}.n{text-align:right}\
+tbody th{font-weight:400}.n{text-align:right}th>span{display:block;width:max-content;max-width:216px;white-space:normal;\
+overflow-wrap:break-word}.n>span{margin-left:auto}@media(min-width:700px){th>span{max-width:336px}}\
 tbody tr:last-child>*{border-bottom:0}tfoot>tr>*{border-top:2px solid var(--line);border-bottom:0;font-weight:600}\
 td a,th a{display:inline-flex;align-items:center;min-height:44px;min-width:44px;margin:-11px 0}ul{padding-left:20px}\
 :focus-visible{outline:3px solid var(--do);outline-offset:2px}\
@@ -151,7 +152,8 @@ fn table(sheet: &Sheet, out: &mut String) -> std::fmt::Result {
                 cell => inside(column, cell),
             };
             match number {
-                0 => write!(out, "<th scope=\"row\"{}>{inside}</th>", class(number))?,
+                // As wide as what names the row, up to a part of a phone's screen: there it breaks, at a hyphen if it can.
+                0 => write!(out, "<th scope=\"row\"{}><span>{inside}</span></th>", class(number))?,
                 _ => write!(out, "<td{}>{inside}</td>", class(number))?,
             }
         }
@@ -200,7 +202,7 @@ mod tests {
     fn a_page_needs_nothing_outside_itself_and_everything_is_escaped() {
         let page = page(&sample(), &[Way { text: "CSV & <x>".to_owned(), to: "?format=csv&a=\"".to_owned() }]);
         for wanted in [
-            "<th scope=\"row\">&lt;b&gt;&quot;小美&quot; &amp; &#39;x&#39;&lt;/b&gt;</th>",
+            "<th scope=\"row\"><span>&lt;b&gt;&quot;小美&quot; &amp; &#39;x&#39;&lt;/b&gt;</span></th>",
             "<a href=\"/v1/hops/a?b&amp;c\">=1+1</a>",
             "<a href=\"?format=csv&amp;a=&quot;\">CSV &amp; &lt;x&gt;</a>",
             "≈200 [180, 219]",
