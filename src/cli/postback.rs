@@ -11,6 +11,7 @@ use crate::config::settings::Settings;
 use crate::control::api::postbacks::shown;
 use crate::notify::outbox::{Delivery, DeliveryQuery, DeliveryState, Outbox as _};
 use crate::notify::sqlite::SqliteOutbox;
+use crate::notify::target::shown as address;
 
 /// Runs `hopgate postback`.
 pub fn run(asked: Postback) -> Result<(), CliError> {
@@ -69,11 +70,11 @@ fn list(
     let counts = runtime.block_on(outbox.counts()).map_err(CliError::failed)?;
     say!("{:<16} {:<13} {:>9} {:>9} {:>9}  target", "postback", "platform", "delivered", "pending", "dead");
     let configured = settings.postbacks.iter();
-    let mut names: Vec<(&str, &str, &str)> =
-        configured.map(|one| (&*one.receiver.name, one.platform.as_str(), one.receiver.url.as_str())).collect();
+    let mut names: Vec<(&str, &str, String)> =
+        configured.map(|one| (&*one.receiver.name, one.platform.as_str(), address(&one.receiver.url))).collect();
     for count in &counts {
         if !names.iter().any(|(name, ..)| *name == count.webhook) {
-            names.push((&count.webhook, "-", "(not in the settings any more)"));
+            names.push((&count.webhook, "-", "(not in the settings any more)".to_owned()));
         }
     }
     for (name, platform, target) in names {

@@ -15,6 +15,7 @@ use crate::notify::client::clients;
 use crate::notify::event::Event;
 use crate::notify::outbox::{Delivery, DeliveryQuery, DeliveryState, Outbox as _};
 use crate::notify::sqlite::SqliteOutbox;
+use crate::notify::target::shown as address;
 
 /// Runs `hopgate webhook`.
 pub fn run(asked: Webhook) -> Result<(), CliError> {
@@ -75,11 +76,11 @@ fn list(
         counts.iter().find(|count| count.webhook == name && count.state == state).map_or(0, |count| count.deliveries)
     };
     say!("{:<16} {:>9} {:>9} {:>9}  url", "webhook", "delivered", "pending", "dead");
-    let configured = settings.webhooks.iter().map(|webhook| (webhook.name.as_str(), webhook.url.as_str()));
-    let mut names: Vec<(&str, &str)> = configured.collect();
+    let configured = settings.webhooks.iter().map(|webhook| (webhook.name.as_str(), address(&webhook.url)));
+    let mut names: Vec<(&str, String)> = configured.collect();
     for count in &counts {
         if !names.iter().any(|(name, _)| *name == count.webhook) {
-            names.push((&count.webhook, "(not in the settings any more)"));
+            names.push((&count.webhook, "(not in the settings any more)".to_owned()));
         }
     }
     for (name, url) in names {

@@ -142,7 +142,9 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 
 /// An address events may be sent to, as far as its text tells.
 pub(super) fn target(text: &str, allow_private: bool, allow_http: bool) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    // What follows `?` may be a secret, and faults are logged.
+    let told = text.split_once('?').map_or(text.to_owned(), |(before, _)| format!("{before}?…"));
+    let url = Url::parse(text).map_err(|error| format!("`{told}` is not a URL: {error}"))?;
     match url.scheme() {
         "https" => {}
         "http" if allow_http => {}

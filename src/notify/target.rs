@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use url::Url;
+use url::{Position, Url, form_urlencoded};
 
 use super::sign::{SecretError, Secrets};
 use crate::config::webhooks::{WebhookSettings, not_public};
@@ -49,6 +49,20 @@ impl Target {
     }
 }
 
+/// An address as it may be shown: of its query the names alone, because values are often secrets.
+pub fn shown(url: &Url) -> String {
+    let mut shown = url[..Position::AfterPath].to_owned();
+    let names: Vec<String> = url
+        .query_pairs()
+        .map(|(name, _)| form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>() + "=…")
+        .collect();
+    if !names.is_empty() {
+        shown.push('?');
+        shown += &names.join("&");
+    }
+    shown
+}
+
 /// The addresses of a receiver as they are now, every one of them checked.
 ///
 /// # Errors
@@ -70,4 +84,21 @@ pub async fn resolve_url(url: &Url, allow_private: bool) -> Result<Vec<SocketAdd
         LookUpError::Unresolved { problem, .. } => TargetError::Unresolved { host, problem },
         LookUpError::NotPublic { address, .. } => TargetError::Refused { host, problem: not_public(address) },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_query_the_names_alone_are_shown() {
+        for (url, wanted) in [
+            ("https://a.example:8443/pb?token=SECRET&v=1", "https://a.example:8443/pb?token=…&v=…"),
+            ("https://a.example/pb?a%26b=SECRET&%E4%B8%AD", "https://a.example/pb?a%26b=…&%E4%B8%AD=…"),
+            ("https://a.example/hooks/1", "https://a.example/hooks/1"),
+            ("https://a.example/pb?", "https://a.example/pb"),
+        ] {
+            assert_eq!(shown(&Url::parse(url).unwrap()), wanted);
+        }
+    }
 }
