@@ -45,7 +45,7 @@ pub struct Rebuilt {
     pub without_visitor: u64,
 }
 
-/// How often the end of the log is read once more because somebody counted further meanwhile.
+/// How often the end of the log is read once more because one has counted further than the other.
 const ATTEMPTS: usize = 10;
 
 impl Stats {
@@ -60,9 +60,6 @@ impl Stats {
         let held = self.hold_rebuilds().map_err(unavailable)?;
         let Some(_held) = held else { return Err(FollowError::Busy(self.path().display().to_string())) };
         self.clear_leftovers().map_err(unavailable)?;
-        // Old and new figures of a day are of the same hops where both have counted all of them. A file that cannot go on is
-        // no reason not to make it anew: whatever is wrong with the hops is met again below.
-        let _ = self.catch_up(data_dir, None, |_| {});
         let beside = beside(self.path());
         let new = Stats::open(&beside, rules).map_err(unavailable)?;
         {
@@ -87,6 +84,9 @@ impl Stats {
             if rebuilt.is_some() {
                 break;
             }
+            // Old and new figures of a day are of the same hops where both have counted all of them. A file that cannot go on
+            // is no reason not to make it anew: whatever is wrong with the hops is met again by the new one.
+            let _ = self.catch_up(data_dir, None, |_| {});
             hops += new.catch_up(data_dir, None, |_| {})?;
         }
         drop(new);
@@ -94,7 +94,7 @@ impl Stats {
         Ok(Rebuilt { hops, ..rebuilt.unwrap_or_default() })
     }
 
-    /// Puts the new figures in the place of the old; `None` where the old ones know more hops of a day that must be kept,
+    /// Puts the new figures in the place of the old; `None` where the old ones know other hops of a day that must be kept,
     /// unless it must be `now`.
     fn take_over(&self, beside: &Path, rules: &Rules, now: bool) -> rusqlite::Result<Option<Rebuilt>> {
         let mut writer = self.writer();
@@ -145,7 +145,7 @@ struct Days {
 }
 
 impl Days {
-    /// `None` where the old figures of such a day know more hops than the new ones, unless it must be `now`.
+    /// `None` where the old figures of such a day are of more hops than the new ones, or fewer, unless it must be `now`.
     fn compared(connection: &Connection, now: bool) -> rusqlite::Result<Option<Days>> {
         let (old, new) = (counted(connection, "main")?, counted(connection, "beside")?);
         let mut days = Days::default();
@@ -156,7 +156,7 @@ impl Days {
                     days.kept.push(day);
                     continue;
                 }
-                true if old_clicks > clicks && !now => return Ok(None),
+                true if !now => return Ok(None),
                 true => days.bare.push(day),
                 false => {}
             }
