@@ -49,6 +49,7 @@ fn an_allowed_click_allocates_its_location_and_nothing_else() {
             agent: KUAISHOU_AGENT.as_bytes(),
             package: b"",
             flags: HopFlags::default(),
+            memory: None,
         };
         let clicked = worker.click(&ask);
         assert!(matches!(clicked.answer, Answer::Redirect(_)));

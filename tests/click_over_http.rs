@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::Read;
+
 use hopgate::config::settings::PolicySource;
 use support::{Client, Gateway, JD, KUAISHOU_AGENT, at, window};
 
@@ -70,6 +72,83 @@ fn requests_in_one_piece_are_answered_in_order_and_the_last_may_close() {
     let hops = gateway.hops();
     assert_eq!(hops.len(), 201);
     assert!(hops.iter().all(|hop| ids.contains(hop["click_id"].as_str().unwrap())));
+}
+
+/// One answer as it came, but for what differs each time; asked `more` to go the long way.
+fn raw(client: &mut Client, path: &str, headers: &[(&str, &str)]) -> String {
+    let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: go.example\r\n{fields}\r\n").as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let mut bytes = [0; 16_384];
+        let read = client.socket().read(&mut bytes).unwrap();
+        assert!(read > 0, "an answer to {path}");
+        seen.extend_from_slice(&bytes[..read]);
+        let text = String::from_utf8_lossy(&seen);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        if body.len() < field("content-length: ").unwrap().parse().unwrap() {
+            continue;
+        }
+        let date = field("date: ").expect("every answer has a date");
+        assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
+        let id = field("hop-id: ").unwrap_or_else(|| "no id".into());
+        return text.replace(&date, "DATE").replace(&id, "ID");
+    }
+}
+
+#[test]
+fn a_plain_click_is_answered_as_any_other() {
+    let gateway = Gateway::start("2022-11-15 12:00:00");
+    let link = |url: &str, expires| {
+        let code =
+            gateway.link_with(url, "kuaishou/live_cart", "self_operated", |link| link.expires_at = Some(at(expires)));
+        format!("/{code}")
+    };
+    let (open, short) = (link(JD, "2030-01-01 00:00:00"), link(JD, "2022-11-15 12:30:00"));
+    let opened = link("https://item.taobao.com/item.htm?id=41879347901", "2030-01-01 00:00:00");
+    let tagged = format!("{open}?platform=kuaishou&clickid=a%20b");
+    let (mut quick, mut long) = (Client::connect(gateway.click_address()), Client::connect(gateway.click_address()));
+    let safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                  Version/17.1.2 Mobile/15E148 Safari/604.1";
+    let (agent, page) = (("User-Agent", KUAISHOU_AGENT), ("Accept", "text/html,*/*"));
+    let english = ("Accept-Language", "en-GB,en;q=0.9");
+    let visitors: [&[(&str, &str)]; 8] = [
+        &[agent],
+        &[agent, page, english, ("Connection", "keep-alive"), ("Cookie", "a=b")],
+        &[("user-agent", KUAISHOU_AGENT), ("ACCEPT", "application/json"), english],
+        &[("User-Agent", safari), page],
+        &[("User-Agent", "facebookexternalhit/1.1"), page],
+        &[("User-Agent", "Mozilla/5.0 (compatible; Baiduspider/2.0)")],
+        &[agent, ("X-Requested-With", "com.smile.gifmaker"), ("Sec-Purpose", "prefetch")],
+        &[],
+    ];
+    let mut statuses = std::collections::BTreeSet::new();
+    for now in ["2022-11-15 12:00:00", "2022-11-15 13:00:00", "2023-01-01 00:00:00"] {
+        gateway.clock.set(at(now));
+        for path in [&*open, &short, &opened, &tagged, "/nobody00", "/go", "/", "/.well-known/x"] {
+            for visitor in visitors {
+                let one = raw(&mut quick, path, visitor);
+                // What this field says is heard by nobody, but a head that has it is not plain.
+                let other = raw(&mut long, path, &[visitor, &[("TE", "trailers")]].concat());
+                assert_eq!(one, other, "{path} at {now} for {visitor:?}");
+                statuses.insert(one[9..12].to_owned());
+            }
+        }
+        // From here on it is hyper's; the next one begins anew.
+        quick = Client::connect(gateway.click_address());
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), ["200", "302", "403", "404", "410"]);
+    // Nor does what is kept of them differ.
+    let mut kept: Vec<_> = gateway.hops();
+    for hop in &mut kept {
+        for field in ["seq", "click_id"] {
+            hop.as_object_mut().unwrap().remove(field);
+        }
+    }
+    let ways: Vec<_> = kept.chunks(2).collect();
+    assert_eq!(ways.len(), 3 * 4 * visitors.len());
+    assert!(ways.iter().all(|pair| pair[0] == pair[1]), "{ways:?}");
 }
 
 #[test]

@@ -48,8 +48,8 @@ use deferred::Deferred;
 use landings::{Landings, Launch, MatrixReader, Permitted, Sent, send};
 use replay::Replay;
 use shadow::ShadowSlot;
-use signals::{SignalReader, SignalSlot};
-use visitor::{Agents, DayKeys};
+use signals::{SignalReader, SignalSlot, Signals};
+use visitor::{Agents, DayKeys, Memory, Traits, Visitor};
 
 /// What every worker shares.
 pub struct Gateway {
@@ -98,6 +98,8 @@ pub struct Ask<'a> {
     pub package: &'a [u8],
     /// Flags the edge can tell: HEAD, prefetch.
     pub flags: HopFlags,
+    /// What its connection remembers.
+    pub memory: Option<&'a Memory>,
 }
 
 /// How a click ended.
@@ -187,6 +189,18 @@ pub struct Clicked {
     /// Resolves when the record is kept as the journal's mode promises; the answer must not leave before. None for a code
     /// nobody knows, and for a click that is settled later.
     pub commit: Option<Commit>,
+}
+
+impl Agents {
+    /// The visitor who asks: as the connection remembers it, or read anew.
+    fn of(&mut self, ask: &Ask<'_>, gateway: &Gateway, signals: &Signals, now: Timestamp) -> Visitor {
+        let traits = Traits { address: ask.address, agent: ask.agent, package: ask.package };
+        let mut read = || self.visitor(&gateway.visitors, signals, now, traits);
+        match ask.memory {
+            Some(memory) => memory.visitor(traits, now.beijing_day(), signals.epoch(), read),
+            None => read(),
+        }
+    }
 }
 
 /// One worker's part in clicks. Single-threaded.
@@ -286,10 +300,7 @@ impl Worker {
         if other_creator || placement::contradicts(link.placement, token.placement) {
             return Err(SignFault::Contradiction);
         }
-        let visitor = {
-            let State { agents, .. } = &mut *self.state.borrow_mut();
-            agents.visitor(&gateway.visitors, &signals, now, ask.address, ask.agent, ask.package)
-        };
+        let visitor = self.state.borrow_mut().agents.of(ask, gateway, &signals, now);
         // Machines fetch ahead what a person will open with the same token: they neither use it up nor are counted.
         let person = self.flags(ask, &visitor.device, false).is_person();
         if person && !gateway.replay.admits(token.key, token.nonce, visitor.hash, now, token.expires) {
@@ -317,7 +328,7 @@ impl Worker {
         let policy: &PolicySet = policy.load();
         let signals = signals.load();
         let now = gateway.clock.now();
-        let visitor = agents.visitor(&gateway.visitors, signals, now, ask.address, ask.agent, ask.package);
+        let visitor = agents.of(ask, gateway, signals, now);
         let known = placement::find(link.placement, said.placement, visitor.device.app, ask.query, &gateway.words);
         let creator = if link.creator.is_empty() { &*said.creator } else { link.creator };
         macros.clear();
@@ -382,7 +393,7 @@ impl Worker {
         let usual = if preview { Way::Card } else { Way::Redirect };
         let way = permit.map(|_| sent.as_ref().map_or(usual, Sent::way));
         let id = mint.mint(now);
-        let flags = self.flags(ask, &visitor.device, signals.is_datacenter(ask.address));
+        let flags = self.flags(ask, &visitor.device, visitor.datacenter);
         let hop = Hop {
             id,
             at: now,
@@ -489,10 +500,8 @@ impl Worker {
     }
 
     fn device(&self, ask: &Ask<'_>) -> Device {
-        let gateway = &*self.gateway;
         let State { agents, signals, .. } = &mut *self.state.borrow_mut();
-        let now = gateway.clock.now();
-        agents.visitor(&gateway.visitors, signals.load(), now, ask.address, ask.agent, ask.package).device
+        agents.of(ask, &self.gateway, signals.load(), self.gateway.clock.now()).device
     }
 
     fn flags(&self, ask: &Ask<'_>, device: &Device, datacenter: bool) -> HopFlags {

@@ -1,6 +1,8 @@
 //! Who tapped, as little as is needed: a truncated address, and a hash under a key that lives for one Beijing day. The
 //! full address never leaves this module.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -143,6 +145,71 @@ pub struct Visitor {
     pub hash: u128,
     /// What the User-Agent says.
     pub device: Device,
+    /// Whether the address belongs to a data centre.
+    pub datacenter: bool,
+}
+
+/// What a visitor is told apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits<'a> {
+    /// The full address.
+    pub address: IpAddr,
+    /// The User-Agent.
+    pub agent: &'a [u8],
+    /// What `X-Requested-With` says, or empty.
+    pub package: &'a [u8],
+}
+
+/// A connection's memory of its visitor: whoever asks again over the same one is nearly always the same. It holds what the
+/// connection has sent anyway, and no longer than the connection.
+#[derive(Default)]
+pub struct Memory(RefCell<Remembered>);
+
+/// Bytes of headers a connection remembers at most.
+const MOST_REMEMBERED: usize = 512;
+
+#[derive(Default)]
+struct Remembered {
+    /// Asked before: most connections ask once, and are not worth remembering.
+    again: bool,
+    visitor: Option<Visitor>,
+    address: Option<IpAddr>,
+    agent: Vec<u8>,
+    package: Vec<u8>,
+    day: i64,
+    epoch: u64,
+}
+
+impl fmt::Debug for Memory {
+    /// Nothing: full addresses stay in here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
+}
+
+impl Memory {
+    /// The visitor of these traits on this day, by these signals; `read` where it is not remembered.
+    pub fn visitor(&self, traits: Traits<'_>, day: i64, epoch: u64, read: impl FnOnce() -> Visitor) -> Visitor {
+        let known = &mut *self.0.borrow_mut();
+        if let Some(visitor) = known.visitor
+            && (known.day, known.epoch, known.address) == (day, epoch, Some(traits.address))
+            && (&*known.agent, &*known.package) == (traits.agent, traits.package)
+        {
+            return visitor;
+        }
+        let visitor = read();
+        let again = std::mem::replace(&mut known.again, true);
+        if again && traits.agent.len() + traits.package.len() <= MOST_REMEMBERED {
+            (known.day, known.epoch, known.address) = (day, epoch, Some(traits.address));
+            for (place, text) in [(&mut known.agent, traits.agent), (&mut known.package, traits.package)] {
+                place.clear();
+                place.extend_from_slice(text);
+            }
+            // A day whose key is still to be made is asked for again.
+            known.visitor = (visitor.hash != 0).then_some(visitor);
+        }
+        visitor
+    }
 }
 
 /// One worker's memory of User-Agents: most clicks bring one that was seen before, and recognising it again costs one
@@ -162,16 +229,9 @@ impl Agents {
         Agents { secret, epoch: 0, seen: vec![(0, Device::UNKNOWN); AGENTS].into() }
     }
 
-    /// What is kept of a visitor at `now`. `package` is what `X-Requested-With` says, or empty.
-    pub fn visitor(
-        &mut self,
-        keys: &DayKeys,
-        signals: &Signals,
-        now: Timestamp,
-        address: IpAddr,
-        agent: &[u8],
-        package: &[u8],
-    ) -> Visitor {
+    /// What is kept of a visitor at `now`.
+    pub fn visitor(&mut self, keys: &DayKeys, signals: &Signals, now: Timestamp, traits: Traits<'_>) -> Visitor {
+        let Traits { address, agent, package } = traits;
         if self.epoch != signals.epoch() {
             self.epoch = signals.epoch();
             self.seen.fill((0, Device::UNKNOWN));
@@ -190,7 +250,7 @@ impl Agents {
         };
         let device = if package.is_empty() { device } else { detector.with_package(device, agent, package) };
         let hash = secret.map_or(0, |secret| visitor_hash(&secret, address, agent_hash));
-        Visitor { address: truncate(address), hash, device }
+        Visitor { address: truncate(address), hash, device, datacenter: signals.is_datacenter(address) }
     }
 }
 
@@ -217,18 +277,44 @@ mod tests {
         let keys = DayKeys::open(&path, noon).unwrap();
         let address: IpAddr = "203.0.113.77".parse().unwrap();
         let (mut one, mut two) = (Agents::new([1; 16]), Agents::new([2; 16]));
-        let seen = one.visitor(&keys, &signals, noon, address, PHONE, b"");
-        assert_eq!(seen, one.visitor(&keys, &signals, noon, address, PHONE, b""), "remembered");
+        let of = |address| Traits { address, agent: PHONE, package: b"" };
+        let seen = one.visitor(&keys, &signals, noon, of(address));
+        assert_eq!(seen, one.visitor(&keys, &signals, noon, of(address)), "remembered");
         assert_eq!(keys.hash(noon, address, PHONE), Some(seen.hash), "the same wherever it is asked for");
-        assert_eq!(seen, two.visitor(&keys, &signals, noon, address, PHONE, b""), "workers agree");
+        assert_eq!(seen, two.visitor(&keys, &signals, noon, of(address)), "workers agree");
         assert_eq!(seen.device.app, HostApp::Kuaishou);
-        assert_ne!(seen.hash, one.visitor(&keys, &signals, noon, "203.0.113.78".parse().unwrap(), PHONE, b"").hash);
-        assert_ne!(seen.hash, one.visitor(&keys, &signals, midnight, address, PHONE, b"").hash);
+        assert_ne!(seen.hash, one.visitor(&keys, &signals, noon, of("203.0.113.78".parse().unwrap())).hash);
+        assert_ne!(seen.hash, one.visitor(&keys, &signals, midnight, of(address)).hash);
 
         let again = DayKeys::open(&path, noon).unwrap();
-        assert_eq!(seen, one.visitor(&again, &signals, noon, address, PHONE, b""), "a restart keeps the day's key");
+        assert_eq!(seen, one.visitor(&again, &signals, noon, of(address)), "a restart keeps the day's key");
         again.rotate(midnight).unwrap();
-        assert_eq!(one.visitor(&again, &signals, noon, address, PHONE, b"").hash, 0, "yesterday's key is gone");
+        assert_eq!(one.visitor(&again, &signals, noon, of(address)).hash, 0, "yesterday's key is gone");
+    }
+
+    #[test]
+    fn a_connection_remembers_whoever_asks_twice_and_nobody_else() {
+        let memory = Memory::default();
+        let visitor = |hash| Visitor { address: [0; 8], hash, device: Device::UNKNOWN, datacenter: false };
+        let traits = Traits { address: "203.0.113.77".parse().unwrap(), agent: PHONE, package: b"" };
+        let other = Traits { address: "203.0.113.78".parse().unwrap(), ..traits };
+        // Who asks, on which day, by which reading, what would be read then, and what is told.
+        for (traits, day, epoch, read, told) in [
+            (traits, 1, 0, 1, 1),
+            (traits, 1, 0, 2, 2),
+            (traits, 1, 0, 3, 2),
+            (other, 1, 0, 4, 4),
+            (traits, 1, 0, 5, 5),
+            (traits, 2, 0, 6, 6),
+            (traits, 2, 1, 7, 7),
+            (Traits { agent: b"Kwai", ..traits }, 2, 1, 8, 8),
+            (Traits { agent: b"", package: b"Kwai", ..traits }, 2, 1, 9, 9),
+            (Traits { agent: b"", package: b"Kwai", ..traits }, 2, 1, 10, 9),
+            (traits, 2, 1, 0, 0),
+            (traits, 2, 1, 11, 11),
+        ] {
+            assert_eq!(memory.visitor(traits, day, epoch, || visitor(read)), visitor(told));
+        }
     }
 
     #[test]

@@ -40,6 +40,12 @@ pub struct Wish {
     pub language: Language,
 }
 
+/// Whether bytes are visible ASCII, which may stand in a head as they are.
+pub(super) fn is_field(bytes: &[u8]) -> bool {
+    // Without a way out in between, so that many are looked at at once.
+    bytes.iter().fold(true, |all, byte| all & byte.is_ascii_graphic())
+}
+
 /// `302` to a landing that has passed the allow-list and the policy.
 pub fn redirect(location: Bytes, hop_id: Option<&[u8]>) -> Answered {
     // The allow-list lets visible ASCII only into the catalog, which is what a header value may hold.

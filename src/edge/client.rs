@@ -18,9 +18,15 @@ pub fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
 /// The visitor behind a trusted proxy: the rightmost address of `X-Forwarded-For` that is not itself a trusted proxy.
 /// Whatever stands left of it was written by strangers. Falls back to `peer`.
 pub fn forwarded(headers: &HeaderMap, trusted: &[IpNet], peer: IpAddr) -> IpAddr {
+    let values = headers.get_all("x-forwarded-for").iter().rev();
+    forwarded_in(values.map(|value| value.to_str().unwrap_or_default()), trusted, peer)
+}
+
+/// The same from the values of the field, the last one first.
+pub fn forwarded_in<'v>(values: impl Iterator<Item = &'v str>, trusted: &[IpNet], peer: IpAddr) -> IpAddr {
     let mut nearest = peer;
-    for value in headers.get_all("x-forwarded-for").iter().rev() {
-        for part in value.to_str().unwrap_or_default().rsplit(',') {
+    for value in values {
+        for part in value.rsplit(',') {
             let part = part.trim().trim_matches(|c| c == '[' || c == ']');
             let address = part.parse::<IpAddr>().or_else(|_| part.parse::<SocketAddr>().map(|address| address.ip()));
             let Ok(address) = address else { return nearest };

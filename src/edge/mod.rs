@@ -8,6 +8,7 @@ pub mod listen;
 pub mod pages;
 pub mod plain;
 pub mod proxy;
+pub mod quick;
 pub mod route;
 pub mod service;
 pub mod tls;

@@ -23,12 +23,14 @@ use super::hold::Outbox;
 use super::pages::Language;
 use super::proxy::stream::Line;
 use super::proxy::{self, Passing, Proxy, Visit, host_of};
+use super::quick::Quick;
 use super::route::{Route, route};
 use super::watch::{Phase, Watch};
 use super::well_known::WellKnown;
 use crate::catalog::{FetchError, Lookup};
 use crate::click::go::Gone;
 use crate::click::preview::Looked;
+use crate::click::visitor::Memory;
 use crate::click::{Answer, Ask, Clicked, Worker};
 use crate::config::settings::OnDeadline;
 use crate::domain::hop::HopFlags;
@@ -95,6 +97,8 @@ pub struct Shared {
     pub site: Arc<Site>,
     /// Looks without a click.
     pub looks: Looks,
+    /// The short way of plain clicks.
+    pub quick: Quick,
     /// What to do when a hop cannot be recorded in time.
     pub on_deadline: OnDeadline,
     /// Most header fields of a request.
@@ -121,6 +125,8 @@ pub struct Clicks {
     pub multiplexed: bool,
     /// TLS on this connection.
     pub secure: bool,
+    /// What is remembered of its visitor.
+    pub memory: Memory,
 }
 
 impl Service<Request<Incoming>> for Clicks {
@@ -161,6 +167,7 @@ impl Service<Request<Incoming>> for Clicks {
             agent: seen.agent,
             package: seen.package,
             flags: seen.flags,
+            memory: Some(&self.memory),
         };
         let address = ask.address;
         let mut clicked = match asked {
@@ -200,7 +207,7 @@ impl Service<Request<Incoming>> for Clicks {
 }
 
 /// Whether an answer sends anybody anywhere: what fetches a preview gets a card instead.
-fn redirects(clicked: &Clicked) -> bool {
+pub(super) fn redirects(clicked: &Clicked) -> bool {
     clicked.answer.lands() && !clicked.preview
 }
 
@@ -334,12 +341,11 @@ pub(super) fn wish(headers: &HeaderMap) -> Wish {
     Wish { json: text(ACCEPT).contains("application/json"), language: Language::choose(text(ACCEPT_LANGUAGE)) }
 }
 
-/// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
-fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &HeaderMap) -> Answering {
+/// The answer to a click, whether or not it may leave yet.
+pub(super) fn said(shared: &Shared, clicked: Clicked, code: &str, headers: &HeaderMap) -> Answered {
     let id = clicked.hop_id.as_ref().map(|id| id.as_slice());
-    let redirects = redirects(&clicked);
     let card = |landing| answer::card(&shared.site.short_url(code), landing, id, wish(headers).language);
-    let answer = match clicked.answer {
+    match clicked.answer {
         Answer::Redirect(_) if clicked.preview => card(shared.worker.landing_taken(code, clicked.alternate).as_ref()),
         Answer::Refused(_) if clicked.preview => card(None),
         Answer::Redirect(location) => answer::redirect(location, id),
@@ -350,8 +356,15 @@ fn answering(shared: &Rc<Shared>, clicked: Clicked, code: &str, headers: &Header
         Answer::Unknown => answer::missing(Reason::UnknownLink, None, wish(headers)),
         // Proxied ones are answered elsewhere.
         Answer::NotLoaded | Answer::Proxy(_) => busy(shared, headers),
-    };
-    match clicked.commit {
+    }
+}
+
+/// Builds the answer and lets it go once the hop is kept as the journal's mode promises.
+fn answering(shared: &Rc<Shared>, mut clicked: Clicked, code: &str, headers: &HeaderMap) -> Answering {
+    let redirects = redirects(&clicked);
+    let commit = clicked.commit.take();
+    let answer = said(shared, clicked, code, headers);
+    match commit {
         Some(commit) => {
             // Read only where it may be asked for: a plain redirect looks at no language.
             let refusing = redirects && shared.on_deadline == OnDeadline::Refuse;
@@ -395,7 +408,7 @@ async fn cold(visit: Visit) -> Response<Body> {
         }
     }
     let Seen { agent, package, flags, .. } = Seen::read(&visit.parts.method, headers);
-    let ask = Ask { code, query: visit.parts.uri.query(), address: visit.address, agent, package, flags };
+    let ask = Ask { code, query: visit.parts.uri.query(), address: visit.address, agent, package, flags, memory: None };
     if look {
         return look_at(&shared, &ask, headers).unwrap_or_else(|| busy(&shared, headers)).map(Body::Full);
     }

@@ -207,28 +207,22 @@ impl Drop for Watched {
     }
 }
 
-/// A connection that tells its watch what moves, gives out first what was read ahead, and writes through its outbox.
+/// A connection that tells its watch what moves, and writes through its outbox.
 pub struct Tracked {
     socket: OwnedReadHalf,
-    ahead: Bytes,
     watch: Rc<Watch>,
     outbox: Rc<Outbox>,
 }
 
 impl Tracked {
-    /// Wraps the two sides of a connection; `ahead` was already read from it.
-    pub fn new(socket: OwnedReadHalf, ahead: Bytes, watch: Rc<Watch>, outbox: Rc<Outbox>) -> Self {
-        Tracked { socket, ahead, watch, outbox }
+    /// Wraps the two sides of a connection.
+    pub fn new(socket: OwnedReadHalf, watch: Rc<Watch>, outbox: Rc<Outbox>) -> Self {
+        Tracked { socket, watch, outbox }
     }
 }
 
 impl AsyncRead for Tracked {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let length = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -261,6 +255,66 @@ impl AsyncWrite for Tracked {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outbox.poll_shutdown(cx)
+    }
+}
+
+/// A stream that gives out first what was read ahead of it.
+pub struct Ahead<S> {
+    ahead: Bytes,
+    stream: S,
+}
+
+impl<S> Ahead<S> {
+    /// `ahead` was already read from `stream`.
+    pub fn new(ahead: Bytes, stream: S) -> Self {
+        Ahead { ahead, stream }
+    }
+
+    /// Takes back what was read, to be read again.
+    pub fn put_back(&mut self, read: Bytes) {
+        self.ahead = if self.ahead.is_empty() { read } else { [read, self.ahead.split_off(0)].concat().into() };
+    }
+
+    /// The stream itself.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let length = self.ahead.len().min(buf.remaining());
+        buf.put_slice(&self.ahead.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -13,12 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch as signal;
 use tokio::task::spawn_local;
@@ -29,9 +28,11 @@ use super::hold::Outbox;
 use super::listen::refuse_newcomers;
 use super::proxy::Proxy;
 use super::proxy::upstream::Upstreams;
+use super::quick::{self, Left, Quick};
 use super::service::{Clicks, Looks, Shared, Site};
 use super::tls::Certificates;
-use super::watch::{Phase, TICK, Tracked, Watch, Watched, Watches};
+use super::watch::{Ahead, Phase, TICK, Tracked, Watch, Watched, Watches};
+use crate::click::visitor::Memory;
 use crate::click::{Gateway, Worker};
 use crate::config::settings::{Limits, OnDeadline};
 use crate::journal::Lanes;
@@ -107,7 +108,16 @@ async fn serve(setup: WorkerSetup) -> io::Result<()> {
     let worker = Worker::new(gateway, lane, counters)?;
     let proxy = (!upstreams.is_empty()).then(|| Proxy::new(&upstreams));
     let headers = limits.headers;
-    let shared = Rc::new(Shared { worker, site, looks: Looks::default(), on_deadline, headers, trusted, proxy });
+    let shared = Rc::new(Shared {
+        worker,
+        site,
+        looks: Looks::default(),
+        quick: Quick::default(),
+        on_deadline,
+        headers,
+        trusted,
+        proxy,
+    });
     let watches = Watches::new(&limits);
     let room = Rc::new(Room {
         http1: http1_builder(&limits),
@@ -120,13 +130,14 @@ async fn serve(setup: WorkerSetup) -> io::Result<()> {
     });
 
     let sweeper = spawn_local({
-        let watches = Rc::clone(&watches);
+        let (watches, shared) = (Rc::clone(&watches), Rc::clone(&room.shared));
         async move {
             let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 watches.sweep();
+                shared.quick.tick();
             }
         }
     });
@@ -308,7 +319,7 @@ async fn served(
             }
         }
     }
-    let (mut reads, writes) = stream.into_split();
+    let (reads, writes) = stream.into_split();
     let outbox = Outbox::new(writes, Rc::clone(&watched.watch), Arc::clone(room.shared.worker.counters()));
     let secure = tls.is_some();
     let clicks = |multiplexed| Clicks {
@@ -319,45 +330,58 @@ async fn served(
         trusted_peer: trusted_peer && !room.proxy_protocol,
         multiplexed,
         secure,
+        memory: Memory::default(),
     };
+    let stream = Tracked::new(reads, Rc::clone(&watched.watch), Rc::clone(&outbox));
+    let mut stream = Ahead::new(ahead.freeze(), stream);
+    let watch = &watched.watch;
     match tls {
         Some(certificates) => {
-            watched.watch.enter(Phase::Handshake);
-            let stream = Tracked::new(reads, ahead.freeze(), Rc::clone(&watched.watch), Rc::clone(&outbox));
+            watch.enter(Phase::Handshake);
             let Ok(stream) = TlsAcceptor::from(certificates.config()).accept(stream).await else {
                 return Some(Shed::Handshake);
             };
-            let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(room, stream, clicks(multiplexed), &watched.watch).await
+            let clicks = clicks(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+            watch.enter(Phase::Head);
+            let mut stream = Ahead::new(Bytes::new(), stream);
+            match quick::serve(&mut stream, &clicks).await {
+                Left::Over => finish(stream, watch, false).await,
+                // Boxed, as most connections never come to it.
+                Left::Rest { .. } => Box::pin(speak(room, stream, clicks, watch)).await,
+            }
         }
         None => {
-            watched.watch.enter(Phase::Head);
-            let multiplexed = match preface(&mut reads, &mut ahead).await {
-                Ok(multiplexed) => multiplexed,
-                // Came and went without a word.
-                Err(_) => return None,
-            };
-            let stream = Tracked::new(reads, ahead.freeze(), Rc::clone(&watched.watch), Rc::clone(&outbox));
-            speak(room, stream, clicks(multiplexed), &watched.watch).await
+            watch.enter(Phase::Head);
+            match quick::serve(&mut stream, &clicks(false)).await {
+                Left::Over => finish(stream, watch, false).await,
+                Left::Rest { answered } => {
+                    // Who has been answered speaks HTTP/1.1; who goes without a word is gone.
+                    let multiplexed = !answered && preface(&mut stream).await?;
+                    Box::pin(speak(room, stream, clicks(multiplexed), watch)).await
+                }
+            }
         }
     }
 }
 
-/// Whether the peer begins with the preface of HTTP/2. What was read stays in `ahead`.
-async fn preface(stream: &mut OwnedReadHalf, ahead: &mut BytesMut) -> io::Result<bool> {
-    loop {
-        let seen = ahead.len().min(HTTP2_PREFACE.len());
-        if seen > 0 && ahead[..seen] != HTTP2_PREFACE[..seen] {
-            return Ok(false);
+/// Whether the peer begins with the preface of HTTP/2; what was read can be read again. `None` if it goes before that.
+async fn preface(stream: &mut Ahead<Tracked>) -> Option<bool> {
+    let mut seen = BytesMut::new();
+    let multiplexed = loop {
+        let length = seen.len().min(HTTP2_PREFACE.len());
+        if length > 0 && seen[..length] != HTTP2_PREFACE[..length] {
+            break false;
         }
-        if seen == HTTP2_PREFACE.len() {
-            return Ok(true);
+        if length == HTTP2_PREFACE.len() {
+            break true;
         }
-        ahead.reserve(2_048);
-        if stream.read_buf(ahead).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        seen.reserve(2_048);
+        if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+            return None;
         }
-    }
+    };
+    stream.put_back(seen.freeze());
+    Some(multiplexed)
 }
 
 /// HTTP over a stream that is ready for it, until it ends or has drained.
@@ -379,7 +403,6 @@ where
         })
         .await
     } else {
-        watch.enter(Phase::Head);
         let mut connection = room.http1.serve_connection(io, clicks);
         let mut told = false;
         let result = std::future::poll_fn(|cx| {
@@ -394,17 +417,22 @@ where
             polled
         })
         .await;
-        let mut stream = connection.into_parts().io.into_inner();
-        if stream.shutdown().await.is_ok() && (watch.draining() || result.is_err()) {
-            // Closing on bytes not yet read resets the connection, which may destroy the answer before them.
-            drop(tokio::time::timeout(LINGER, linger(&mut stream)).await);
-        }
+        finish(connection.into_parts().io.into_inner(), watch, result.is_err()).await;
         result
     };
     match result {
         Err(error) if error.is_parse() || error.is_parse_too_large() => Some(Shed::BadRequest),
         _ => None,
     }
+}
+
+/// Closes a connection in order.
+async fn finish<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, watch: &Watch, failed: bool) -> Option<Shed> {
+    if stream.shutdown().await.is_ok() && (watch.draining() || failed) {
+        // Closing on bytes not yet read resets the connection, which may destroy the answer before them.
+        drop(tokio::time::timeout(LINGER, linger(&mut stream)).await);
+    }
+    None
 }
 
 /// Reads and forgets until the peer has closed too.
