@@ -15,7 +15,8 @@ READY_SECONDS = 300
 
 
 def configuration(mode, policies_folder):
-    """The configuration file of one measured gateway. Every time-out and limit keeps its default, which is on.
+    """The configuration file of one measured gateway. Every time-out and limit keeps its default, which is on. Its log is
+    not counted meanwhile, as nobody counts nginx's: that is another job, which has its own figure.
 
     The keys are the gateway's contract; this function is the only place of the harness that knows them.
     """
@@ -28,6 +29,9 @@ mode = "{mode}"
 
 [policies]
 dir = "{policies_folder}"
+
+[attribution]
+follow = false
 """
 
 

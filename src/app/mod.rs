@@ -531,7 +531,13 @@ impl App {
             settings: settings.attribution.clone(),
             tally: following,
         };
-        let stats_follower = Some(stats::start(follower, control_drained.clone())?);
+        let stats_follower = match settings.attribution.follow {
+            true => Some(stats::start(follower, control_drained.clone())?),
+            false => {
+                tracing::info!("clicks are not counted here: run `hopgate stats follow` beside this gateway");
+                None
+            }
+        };
         let mut app = App {
             addresses,
             gateway,

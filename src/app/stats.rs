@@ -47,7 +47,11 @@ pub(super) struct Parts {
 
 /// Begins to follow, until `ended` says that it is over; then once more to the end of the log.
 pub(super) fn start(parts: Parts, ended: signal::Receiver<bool>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("stats".to_owned()).spawn(move || follow(&parts, &ended))
+    std::thread::Builder::new().name("stats".to_owned()).spawn(move || {
+        // Clicks come first; failing to step back is no reason not to count.
+        let _ = rustix::process::setpriority_process(None, 10);
+        follow(&parts, &ended);
+    })
 }
 
 fn follow(parts: &Parts, ended: &signal::Receiver<bool>) {

@@ -10,6 +10,8 @@ use crate::domain::time::DAY;
 /// How clicks are looked up and counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AttributionSettings {
+    /// Whether the gateway itself counts what it records; else `hopgate stats follow` has to.
+    pub follow: bool,
     /// How long clicks are kept for orders to find them.
     pub keep_touches: Span,
     /// How long what each visitor of a day tapped is remembered, for visitors and doubles to be told.
@@ -20,13 +22,21 @@ pub struct AttributionSettings {
 
 impl Default for AttributionSettings {
     fn default() -> Self {
-        AttributionSettings { keep_touches: Span::days(100), keep_visitors: Span::days(3), validity: Rules::default() }
+        AttributionSettings {
+            follow: true,
+            keep_touches: Span::days(100),
+            keep_visitors: Span::days(3),
+            validity: Rules::default(),
+        }
     }
 }
 
 /// Reads `[attribution]`.
 pub(super) fn read(table: &Table<'_>) -> AttributionSettings {
     let mut settings = AttributionSettings::default();
+    if let Some(follow) = table.get("follow").and_then(|field| field.boolean()) {
+        settings.follow = follow;
+    }
     for (key, least, target) in
         [("keep_touches", 1, &mut settings.keep_touches), ("keep_visitors", 2, &mut settings.keep_visitors)]
     {
