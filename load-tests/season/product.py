@@ -26,11 +26,10 @@ class Hopgate:
 
     def run(self, *arguments, kills=0, ok=(0,), after_kill=(), step=None):
         """The output of a command that is run until it ends by itself. `after_kill`: exit codes that are well, too, when
-        an earlier try was killed."""
+        there was an earlier try, which may have done all of it before it was killed."""
         step = step or " ".join(map(str, arguments[:2]))
-        killed = 0
         for _ in range(kills):
-            killed += self._kill_one(step, self._command(arguments))
+            self._kill_one(step, self._command(arguments))
         began = time.monotonic()
         done = subprocess.run(self._command(arguments), capture_output=True, text=True, encoding="utf-8")
         took = time.monotonic() - began
@@ -40,25 +39,23 @@ class Hopgate:
         for stream in (done.stderr, done.stdout if len(done.stdout) < 4_000 else ""):
             for line in stream.splitlines()[:30]:
                 self.log(f"            {line}")
-        if done.returncode not in (*ok, *(after_kill if killed else ())):
+        if done.returncode not in (*ok, *(after_kill if kills else ())):
             raise Failed(f"{' '.join(self._command(arguments))}\nexit {done.returncode}\n{done.stderr[-3_000:]}")
         return done.stdout
 
     def _kill_one(self, step, command):
-        """1 if the command was killed before it ended."""
+        """Kills the command at some moment, unless it ends before."""
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Not before it has done anything: half of what a start takes is arguments and settings.
         delay = self.dice.uniform(0.01, max(0.05, self.usual.get(step, 0.3)))
         try:
             process.wait(timeout=delay)
             self.missed += 1
-            return 0
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             self.kills += 1
             self.log(f"            killed after {delay:.3f} s: {step}")
-            return 1
 
     def serve_and_kill(self, longest):
         """A gateway with all its background work, killed at a random moment."""
