@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 use tokio::task::JoinError;
@@ -142,6 +143,8 @@ pub fn open_read_only(path: &Path, cache_kib: u32) -> Result<Connection, SqliteE
 }
 
 fn common(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
+    // Else a statement is planned anew whenever its LIMIT is bound, as the plan may look at the value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "mmap_size", 0)?;
