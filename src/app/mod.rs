@@ -529,6 +529,7 @@ impl App {
             data_dir: settings.data_dir.clone(),
             journal: Arc::clone(&stats),
             settings: settings.attribution.clone(),
+            clock: gateway.clock.clone(),
             tally: following,
         };
         let stats_follower = match settings.attribution.follow {

@@ -42,6 +42,8 @@ pub(super) struct Parts {
     pub(super) data_dir: PathBuf,
     pub(super) journal: Arc<JournalStats>,
     pub(super) settings: AttributionSettings,
+    /// The gateway's: what is too old is so by the clock that clicks are recorded by.
+    pub(super) clock: Clock,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -55,7 +57,7 @@ pub(super) fn start(parts: Parts, ended: signal::Receiver<bool>) -> io::Result<J
 }
 
 fn follow(parts: &Parts, ended: &signal::Receiver<bool>) {
-    let Parts { stats, data_dir, journal, settings, tally } = parts;
+    let Parts { stats, data_dir, journal, settings, clock, tally } = parts;
     let (mut failing, mut forgotten) = (false, None::<Instant>);
     tally.caught_up.store(Clock::System.now().micros(), Ordering::Relaxed);
     loop {
@@ -76,7 +78,7 @@ fn follow(parts: &Parts, ended: &signal::Receiver<bool>) {
                 // Only when nothing waits: what is forgotten cannot be told apart any more.
                 if forgotten.is_none_or(|at| at.elapsed() >= FORGET) {
                     forgotten = Some(Instant::now());
-                    forget(stats, settings);
+                    forget(stats, settings, clock.now());
                 }
             }
             Err(error) => {
@@ -102,8 +104,7 @@ fn is_over(ended: &signal::Receiver<bool>) -> bool {
     *ended.borrow() || ended.has_changed().is_err()
 }
 
-fn forget(stats: &Stats, settings: &AttributionSettings) {
-    let now = Clock::System.now();
+fn forget(stats: &Stats, settings: &AttributionSettings, now: Timestamp) {
     let before = |at: Timestamp, seconds: i64| at.plus_micros(-seconds * 1_000_000);
     // Touches are as old as the latest of them makes them: a data folder of a season long past keeps its own.
     let latest = |marks: Vec<Mark>| marks.iter().map(|mark| mark.at).max().map_or(now, |at| at.min(now));
