@@ -168,8 +168,7 @@ impl Event {
             named => named_terms(policy, named, &facts, read),
         };
         let Some(found) = found else {
-            let nearest = around(policy, &facts, read);
-            return if nearest.ended.is_some() && nearest.begins.is_some() { Worth::Paused } else { Worth::NoTerms };
+            return if around(policy, &facts, read).is_pause() { Worth::Paused } else { Worth::NoTerms };
         };
         self.under(&found, read)
     }

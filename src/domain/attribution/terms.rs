@@ -44,7 +44,6 @@ impl<'p> Agreed<'p> {
         if let Some(found) = terms(policy, &facts, at) {
             return Agreed::Terms(found);
         }
-        let nearest = around(policy, &facts, at);
-        if nearest.ended.is_some() && nearest.begins.is_some() { Agreed::Paused } else { Agreed::Nothing }
+        if around(policy, &facts, at).is_pause() { Agreed::Paused } else { Agreed::Nothing }
     }
 }

@@ -46,6 +46,13 @@ pub struct Around<'p> {
     pub begins: Option<&'p Agreement>,
 }
 
+impl Around<'_> {
+    /// Whether the instant lies in a pause: there were terms before, and there will be.
+    pub const fn is_pause(&self) -> bool {
+        self.ended.is_some() && self.begins.is_some()
+    }
+}
+
 /// The terms in force at `at`, the instant of reading, for what is known of the note or click. A condition that nothing
 /// is known of is not met: data that may not be returned is not counted on.
 pub fn terms<'p>(policy: &'p PolicySet, facts: &Facts<'_>, at: Timestamp) -> Option<Terms<'p>> {
