@@ -15,8 +15,16 @@ import tempfile
 import time
 
 
+# What Chromium answers for a page that is on its way to another one.
+LEAVING = ("navigated or closed", "Not attached to an active page")
+
+
 class Failed(Exception):
     """A browser that did not do what a test needs, told in words."""
+
+
+class Left(Failed):
+    """The page left for another one before it answered."""
 
 
 class Chromium:
@@ -84,7 +92,8 @@ class Chromium:
                 raise Failed(f"{method}: no answer within {timeout} s")
         answer = self._answers.pop(number)
         if "error" in answer:
-            raise Failed(f"{method}: {answer['error'].get('message')}")
+            told = answer["error"].get("message", "")
+            raise (Left if told.endswith(LEAVING) else Failed)(f"{method}: {told}")
         return answer["result"]
 
     def pump(self, wait):
@@ -104,11 +113,14 @@ class Chromium:
         return True
 
     def until(self, what, condition, timeout=10):
-        """Waits until `condition()` gives something true, and gives that back."""
+        """Waits until `condition()` gives something true, and gives that back; a page that is leaving is asked again."""
         deadline = time.monotonic() + timeout
         while True:
-            if value := condition():
-                return value
+            try:
+                if value := condition():
+                    return value
+            except Left:
+                pass
             if time.monotonic() > deadline:
                 raise Failed(f"not within {timeout} s: {what}")
             self.pump(0.05)
@@ -252,9 +264,17 @@ class Page:
         self.click(selector)
         self.browser.until(f"{selector} leads to a page", lambda: self.seen("Page.loadEventFired"))
 
+    def back(self):
+        """Goes back as a script of the page would; what it led to is to be waited for."""
+        try:
+            self.run("history.back()")
+        except Left:
+            pass  # It went before it had answered.
+
     def url(self):
-        """Where the page is."""
-        return self.run("location.href")
+        """Where the page is; the browser says it, as a page on its way elsewhere does not answer."""
+        history = self.browser.until("the page is somewhere", lambda: self.call("Page.getNavigationHistory"))
+        return history["entries"][history["currentIndex"]]["url"]
 
     def picture(self, path, box=None):
         """Keeps what the page looks like, all of it or a box of it."""
