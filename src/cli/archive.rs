@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::args::{Archive, Place, Purge};
+use super::args::Place;
+use super::args::hops::{Archive, Purge};
 use super::data::{empty, with_hops};
 use super::progress::grouped;
 use super::{CliError, settings_of};

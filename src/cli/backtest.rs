@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::args::Backtest;
+use super::args::ask::Backtest;
 use super::data::with_hops;
 use super::progress::{grouped, per_second, rate, shown};
 use super::verify::{period, told};

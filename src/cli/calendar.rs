@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
-use super::args::{Calendar, CalendarFormat};
+use super::args::ask::{Calendar, CalendarFormat};
 use super::data::told;
 use super::{CliError, settings_of};
 use crate::clock::Clock;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::args::{ExportFormat, Hops, ImportFormat, Key, Link, LinkCreate, LinkImport, Place};
+use super::args::hops::{ExportFormat, Hops};
+use super::args::links::{ImportFormat, Link, LinkCreate, LinkImport};
+use super::args::{Key, Place};
 use super::short_links::ShortLinks;
 use super::{CliError, policy, settings_of, verify};
 use crate::app::DataDir;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::json;
 
-use super::args::{EventFormat, Events, EventsImport, EventsList};
+use super::args::events::{EventFormat, Events, EventsImport, EventsList};
 use super::data::runtime;
 use super::{CliError, settings_of};
 use crate::app::DataDir;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::args::Explain;
+use super::args::click::Explain;
 use super::data::{runtime, told};
 use super::{CliError, policy, settings_of};
 use crate::app::DataDir;

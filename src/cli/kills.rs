@@ -4,9 +4,9 @@
 use serde_json::json;
 
 use super::CliError;
+use super::args::policy::{Kill as KillArgs, Kills, Unkill};
 use super::data::{runtime, told};
 use super::policy::{person, publisher_of};
-use super::policy_args::{Kill as KillArgs, Kills, Unkill};
 use crate::clock::Clock;
 use crate::control::kill::KillDraft;
 use crate::domain::policy::Kill;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::args::Landing;
+use super::args::click::Landing;
 use super::{CliError, settings};
 use crate::config::landing;
 use crate::control::decision::{Aim, LandingView};

@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::args::Place;
+use super::args::ledger::{Balance as AskedBalance, Entries, Ledger as Asked, LedgerFormat};
 use super::data::runtime;
-use super::ledger_args::{Balance as AskedBalance, Entries, Ledger as Asked, LedgerFormat};
 use super::{CliError, settings_of};
 use crate::app::DataDir;
 use crate::app::ledger::settler;

@@ -20,13 +20,10 @@ mod http;
 mod kills;
 mod landing;
 mod ledger;
-mod ledger_args;
 mod order_positions;
 mod order_quarantine;
 mod orders;
-mod orders_args;
 mod policy;
-mod policy_args;
 mod postback;
 mod progress;
 mod pull;
@@ -55,7 +52,8 @@ use crate::notify::postback::receiver::receivers;
 use crate::notify::target::{TargetError, resolve};
 use crate::policies::folder;
 use crate::policies::lints;
-use args::{Certs, Cli, Command, Config, Place, Policy};
+use args::policy::Policy;
+use args::{Certs, Cli, Command, Config, Place};
 
 /// The settings file that is used when none is named.
 const USUAL_CONFIG: &str = "config/hopgate.toml";

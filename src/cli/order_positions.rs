@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::Place;
+use super::args::orders::Position;
 use super::orders::{look, network, network_or_any, open};
-use super::orders_args::Position;
 use super::progress::grouped;
 use crate::attribution::orders::intake::{self, OrderIntake as _, Registered, release_all};
 use crate::attribution::touches::Subject;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::args::Place;
+use super::args::orders::Quarantine;
 use super::orders::{look, network_or_any, open};
-use super::orders_args::Quarantine;
 use super::progress::grouped;
 use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::intake::{OrderIntake as _, QuarantineQuery};

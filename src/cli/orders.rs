@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::args::Place;
+use super::args::orders::{Batches, Import, List, Orders, Show};
 use super::data::runtime;
-use super::orders_args::{Batches, Import, List, Orders, Show};
 use super::progress::grouped;
 use super::pull;
 use super::{CliError, order_positions, order_quarantine, settings_of};

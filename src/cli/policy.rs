@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::Place;
+use super::args::policy::{Diff as DiffArgs, List, Log, Publish, Show};
 use super::data::runtime;
-use super::policy_args::{Diff as DiffArgs, List, Log, Publish, Show};
 use super::{CliError, settings_of};
 use crate::app::{DataDir, StartError, policy_rules};
 use crate::clock::Clock;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::args::{Place, Postback};
+use super::args::Place;
+use super::args::deliveries::Postback;
 use super::data::runtime;
 use super::{CliError, settings_of};
 use crate::app::DataDir;

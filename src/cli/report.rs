@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::args::{Report as Asked, ReportExpiring, ReportFormat};
+use super::args::report::{Report as Asked, ReportExpiring, ReportFormat};
 use super::data::runtime;
 use super::{CliError, settings_of};
 use crate::app::DataDir;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::ReportSheet;
+use super::args::report::ReportSheet;
 use super::data::told;
 use super::ledger::Books;
 use super::{CliError, settings_of};

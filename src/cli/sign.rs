@@ -4,7 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::args::{Place, Sign, SignKey};
+use super::args::Place;
+use super::args::click::{Sign, SignKey};
 use super::{CliError, settings_of};
 use crate::clock::Clock;
 use crate::config::signing;

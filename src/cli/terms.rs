@@ -1,6 +1,6 @@
 //! `hopgate policy terms`: on which terms data of a note is returned at an instant. What a funnel report asks.
 
-use super::args::Terms;
+use super::args::ask::Terms;
 use super::data::told;
 use super::{CliError, settings_of};
 use crate::clock::Clock;

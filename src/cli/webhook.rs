@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::args::{Place, Webhook};
+use super::args::Place;
+use super::args::deliveries::Webhook;
 use super::data::runtime;
 use super::{CliError, settings_of};
 use crate::app::DataDir;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::args::Place;
-use super::pull::Pull;
+use super::Place;
+use crate::cli::pull::Pull;
 use crate::domain::time::Timestamp;
 
 /// `hopgate orders`.

@@ -3,9 +3,37 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::args::Place;
+use super::Place;
+use super::ask::{Backtest, Calendar, Terms};
+
+/// `hopgate policy`.
+#[derive(Subcommand, Debug)]
+pub enum Policy {
+    /// List versions, the last kept first.
+    List(List),
+    /// Show a version.
+    Show(Show),
+    /// List which version came into force when, by whom and why: the last first.
+    Log(Log),
+    /// Say what differs between two versions, folders or files.
+    Diff(Diff),
+    /// Publish: check, show what differs, switch. With --version: roll back.
+    Publish(Box<Publish>),
+    /// Switch a pair, a platform, a marketplace, a creator or a shop off, at once.
+    Kill(Box<Kill>),
+    /// Lift a kill before its end.
+    Unkill(Unkill),
+    /// List what is switched off.
+    Kills(Kills),
+    /// Say what a candidate policy would have made of recorded clicks.
+    Backtest(Box<Backtest>),
+    /// Show which windows are open when, by pair, and which end soon.
+    Calendar(Calendar),
+    /// Say on which terms data of a note is returned, at the instant it is read.
+    Terms(Terms),
+}
 
 /// `hopgate policy list`.
 #[derive(Args, Debug)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::Place;
+use super::Place;
 use crate::domain::attribution::period::Month;
 
 /// `hopgate ledger`.
