@@ -111,8 +111,8 @@ def lines(table, hopgate, campaign, truth):
                 f"{line.click}, clicked {line.clicked}; {match.method} {match.reason} hop {match.click}; {last.state} {worth}; "
                 f"reports {[(r.state, r.modified, r.fault) for r in line.reports]}")
 
-    money = [key for key, (*_, worth) in truth.lines.items() if any(worth)]
-    table.all("lines with an amount", dict.fromkeys(money, 1), {key: 1 for key in found if key in set(money)}, why)
+    money = {key: 1 for key, (*_, worth) in truth.lines.items() if any(worth)}
+    table.all("lines with an amount", money, {key: 1 for key in found if key in money}, why)
     table.all("lines: method", {key: match.method for key, (_, _, match, _) in of.items()},
               {key: row["method"] for key, row in found.items()}, why)
     table.all("lines: click credited", {key: match.click is not None and click(match.click) for key, (_, _, match, _) in of.items()},

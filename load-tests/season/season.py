@@ -4,6 +4,7 @@
   load-tests/season/season.py                   the short form: 20,000 hops, 1,000 orders
   load-tests/season/season.py --full            5,000,000 hops, 200,000 orders; wants some 8 GB of disk, a quarter of an hour
   load-tests/season/season.py --seed 7 --kills 40 --work FOLDER --keep
+  load-tests/season/season.py --full --again FOLDER    compare once more what such a run left in FOLDER, with its seed and sizes
 
 Makes creators, links, positions, clicks and the networks' order reports from a seed; writes the clicks into a journal;
 imports, archives, settles and reports with the real program, killing it (-9) at random moments; and compares every figure
@@ -43,6 +44,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("HOPGATE_SEED", 20221111)))
     parser.add_argument("--work", type=Path, help="where to work; a temporary folder otherwise")
     parser.add_argument("--keep", action="store_true", help="leave the folder behind")
+    parser.add_argument("--again", type=Path, metavar="FOLDER", help="only compare what a run with --keep left there")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--target", type=Path, default=target / "release", help="where the built programs are")
     parser.add_argument("--tool", type=Path, help="season_hops; otherwise among the examples there")
@@ -73,9 +75,9 @@ class Clock:
 
 def main():
     asked = arguments()
-    work = Path(tempfile.mkdtemp(prefix="hopgate-season.", dir=asked.work))
+    work = asked.again or Path(tempfile.mkdtemp(prefix="hopgate-season.", dir=asked.work))
     print(f"season: {asked.hops:,} hops, {asked.orders:,} orders, seed {asked.seed} (HOPGATE_SEED repeats it), in {work}")
-    log = open(work / "commands.log", "w", encoding="utf-8")
+    log = open(work / "commands.log", "a", encoding="utf-8")
     tick = Clock()
     try:
         campaign = Campaign(asked.seed, asked.hops)
@@ -85,7 +87,7 @@ def main():
         key = campaign.key = asked.seed.to_bytes(16, "big")
         files = Files(work / "batches", campaign, orders, key)
         data = work / "data"
-        data.mkdir(mode=0o700)
+        data.mkdir(mode=0o700, exist_ok=bool(asked.again))
         (data / "click.key").write_bytes(key)
         (data / "click.key").chmod(0o600)
         folders = write_inputs(work, campaign)
@@ -103,7 +105,8 @@ def main():
         hopgate = Hopgate(asked.target / "hopgate", data, work / "hopgate.toml", asked.seed,
                           lambda line: print(line, file=log, flush=True))
         steps = Steps(hopgate, work, orders, files, asked.kills, tick)
-        steps.run(write_hops)
+        if not asked.again:
+            steps.run(write_hops)
         equal = compare(hopgate, work, data, campaign, orders, files, truth, asked.python, tick)
         print(f"{hopgate.kills} kills hit, {hopgate.missed} came after the end of their command; "
               f"whole run {time.monotonic() - tick.began:.0f} s")
@@ -116,7 +119,7 @@ def main():
         sys.exit(1)
     finally:
         log.close()
-        if asked.keep:
+        if asked.keep or asked.again:
             print(f"kept: {work}")
         else:
             shutil.rmtree(work, ignore_errors=True)
@@ -127,7 +130,7 @@ def write_inputs(work, campaign):
     folders = []
     for version in (0, 1):
         folder = work / f"policies-{version + 1}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "season.yaml").write_text(policy_yaml(version))
         folders.append(folder)
     campaign.write_links(work / "links.ndjson")
