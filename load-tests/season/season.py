@@ -2,7 +2,7 @@
 """A whole season through hopgate, compared to the fen with what must come out.
 
   load-tests/season/season.py                   the short form: 20,000 hops, 1,000 orders
-  load-tests/season/season.py --full            5,000,000 hops, 200,000 orders; wants some 8 GB of disk, a quarter of an hour
+  load-tests/season/season.py --full            5,000,000 hops, 200,000 orders; wants some 8 GB of disk, an hour on two cores
   load-tests/season/season.py --seed 7 --kills 40 --work FOLDER --keep
   load-tests/season/season.py --full --again FOLDER    compare once more what such a run left in FOLDER, with its seed and sizes
 
