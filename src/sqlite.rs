@@ -2,9 +2,10 @@
 //!
 //! Never knows what a table holds: the stores above bring their own schema and SQL.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
@@ -120,6 +121,54 @@ impl Shared {
         let task =
             tokio::task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
         task.await
+    }
+}
+
+/// Notices cheaply that nobody, of whatever process, can have committed to a file: its write-ahead log would be newer. For who
+/// asks hundreds of times a second and keeps a connection open, as the last one to close takes the log away; a look at two
+/// numbers costs a thirtieth of a statement. Never opens a file: closing it again would give up the locks that SQLite holds
+/// on it.
+pub struct LogMark {
+    path: PathBuf,
+    seen: Option<(SystemTime, u64)>,
+    /// Looks since the last that was not sure.
+    quiet: u32,
+}
+
+impl LogMark {
+    /// A commit counts some time after the log was written, and clocks of files are coarse: so long nothing is sure.
+    const SETTLES: Duration = Duration::from_secs(2);
+    /// After so many sure looks the next is not: a disk that takes longer than that to settle is found out.
+    const LOOKS: u32 = 20;
+
+    /// Of the database at `path`, which exists.
+    pub fn of(path: &Path) -> LogMark {
+        // SQLite keeps the log beside the file that a link leads to.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut log = path.into_os_string();
+        log.push("-wal");
+        LogMark { path: log.into(), seen: None, quiet: Self::LOOKS }
+    }
+
+    /// Whether there may have been a commit since this was asked last; of every commit it says so, at the latest at the 21st
+    /// look after it.
+    pub fn may_have_moved(&mut self) -> bool {
+        // What cannot be told is not sure. Without a log there was no commit since the connection was opened.
+        let now = match std::fs::metadata(&self.path) {
+            Ok(found) => found.modified().ok().map(|at| (at, found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some((SystemTime::UNIX_EPOCH, 0)),
+            Err(_) => None,
+        };
+        let settled = now.is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age >= Self::SETTLES));
+        let sure = settled && now == self.seen && self.quiet < Self::LOOKS;
+        self.seen = now;
+        self.quiet = if sure { self.quiet + 1 } else { 0 };
+        !sure
+    }
+
+    /// The next look is not sure: what followed this one failed.
+    pub fn forget(&mut self) {
+        self.seen = None;
     }
 }
 
@@ -239,5 +288,29 @@ mod tests {
         assert!(reader.execute("INSERT INTO things VALUES (1, 'x')", []).is_err());
         let missing = open_read_only(&folder.path().join("none.sqlite"), 1024).unwrap_err().to_string();
         assert!(missing.contains("none.sqlite"), "{missing}");
+    }
+
+    #[test]
+    fn a_log_that_was_written_long_ago_has_not_moved_for_twenty_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        std::fs::write(&path, "").unwrap();
+        let linked = folder.path().join("b.sqlite");
+        std::os::unix::fs::symlink(&path, &linked).unwrap();
+        let mut mark = LogMark::of(&linked);
+        assert!(mark.may_have_moved(), "nobody has looked yet");
+        assert!(!mark.may_have_moved(), "there is no log");
+        let connection = open(&linked, &ONE, 1024).unwrap();
+        let log = std::fs::File::options().append(true).open(folder.path().join("a.sqlite-wal")).unwrap();
+        let looks = |mark: &mut LogMark| (0..30).filter(|_| mark.may_have_moved()).count();
+        assert_eq!(looks(&mut mark), 30, "just written: what was written in the same instant cannot be told");
+        log.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        assert_eq!(looks(&mut mark), 1 + 1, "it moved, and 21 looks later nothing is taken for granted");
+        mark.forget();
+        assert!(mark.may_have_moved() && !mark.may_have_moved());
+        connection.execute("INSERT INTO things VALUES (1)", []).unwrap();
+        assert!(mark.may_have_moved() && mark.may_have_moved());
+        log.set_modified(SystemTime::now() + Duration::from_secs(60)).unwrap();
+        assert_eq!(looks(&mut mark), 30, "a clock that was set back makes nothing sure");
     }
 }

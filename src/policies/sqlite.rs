@@ -13,7 +13,7 @@ use super::store::{
     count_agreements, prefix,
 };
 use crate::domain::time::Timestamp;
-use crate::sqlite::{self, Schema, Shared, SqliteError};
+use crate::sqlite::{self, LogMark, Schema, Shared, SqliteError};
 
 const SCHEMA: Schema = Schema {
     name: "policies",
@@ -65,11 +65,26 @@ pub struct SqlitePolicyStore {
 }
 
 /// A connection of its own for noticing switches: SQLite's `data_version` moves when any other connection has committed
-/// to the file, and costs a look at shared memory. Only then is the last switch asked for.
+/// to the file. It is asked for when the log may have moved, and only when it has moved too, the last switch.
 struct Watch {
+    log: LogMark,
     connection: Connection,
     data_version: Option<i64>,
     number: Option<i64>,
+}
+
+impl Watch {
+    fn look(&mut self) -> rusqlite::Result<bool> {
+        let look = |sql: &str| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+        let now = look("PRAGMA data_version")?;
+        if self.data_version == Some(now) {
+            return Ok(false);
+        }
+        let last = look("SELECT COALESCE(MAX(number), 0) FROM policy_switches")?;
+        // Both only after both are known: a failed look is looked at again.
+        self.data_version = Some(now);
+        Ok(self.number.replace(last) != Some(last))
+    }
 }
 
 impl SqlitePolicyStore {
@@ -80,7 +95,8 @@ impl SqlitePolicyStore {
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
         let mut connection = sqlite::open(path, &SCHEMA, CACHE)?;
         complete(&mut connection).map_err(|source| SqliteError::Open { path: path.to_owned(), source })?;
-        let watch = Watch { connection: sqlite::open_read_only(path, 64)?, data_version: None, number: None };
+        let reader = sqlite::open_read_only(path, 64)?;
+        let watch = Watch { log: LogMark::of(path), connection: reader, data_version: None, number: None };
         Ok(SqlitePolicyStore { connection: Shared::of(connection), watch: Mutex::new(watch) })
     }
 
@@ -286,17 +302,15 @@ impl PolicyStore for SqlitePolicyStore {
     }
 
     fn changed(&self) -> Result<bool, StoreError> {
-        let Watch { connection, data_version, number } =
-            &mut *self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let look = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-        let now = look("PRAGMA data_version").map_err(unavailable)?;
-        if *data_version == Some(now) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watch.log.may_have_moved() {
             return Ok(false);
         }
-        let last = look("SELECT COALESCE(MAX(number), 0) FROM policy_switches").map_err(unavailable)?;
-        // Both only after both are known: a failed look is looked at again.
-        *data_version = Some(now);
-        Ok(number.replace(last) != Some(last))
+        let changed = watch.look();
+        if changed.is_err() {
+            watch.log.forget();
+        }
+        changed.map_err(unavailable)
     }
 }
 

@@ -181,7 +181,8 @@ pub trait PolicyStore: Send + Sync {
     async fn note_backtest(&self, version: &str, summary: &str, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Whether there may have been a switch since the last time this was asked, by this process or another; the first time
-    /// it says so anyway. Asked many times a second by a thread that may wait: cheap, not async.
+    /// it says so anyway. Asked hundreds of times a second by a thread that may wait: cheap, not async. It may say so some
+    /// twenty times later where nothing tells it at once (a tenth of a second for a gateway).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
