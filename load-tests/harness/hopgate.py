@@ -16,7 +16,7 @@ READY_SECONDS = 300
 
 def configuration(mode, policies_folder):
     """The configuration file of one measured gateway. Every time-out and limit keeps its default, which is on. Its log is
-    not counted meanwhile, as nobody counts nginx's: that is another job, which has its own figure.
+    neither counted nor turned into Parquet meanwhile, as nobody does so with nginx's: those are other jobs.
 
     The keys are the gateway's contract; this function is the only place of the harness that knows them.
     """
@@ -32,6 +32,9 @@ dir = "{policies_folder}"
 
 [attribution]
 follow = false
+
+[archive]
+enabled = false
 """
 
 
