@@ -13,6 +13,7 @@ mod args;
 mod backtest;
 mod calendar;
 mod data;
+mod deliveries;
 mod demo;
 mod events;
 mod explain;

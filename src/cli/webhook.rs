@@ -5,77 +5,37 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::Place;
-use super::args::deliveries::Webhook;
+use super::args::deliveries::{Webhook, Which};
 use super::data::runtime;
+use super::deliveries::{counted, found, opened, states};
 use super::{CliError, settings_of};
-use crate::app::DataDir;
 use crate::clock::Clock;
-use crate::config::settings::Settings;
 use crate::config::webhooks::EventKind;
 use crate::notify::client::clients;
 use crate::notify::event::Event;
-use crate::notify::outbox::{Delivery, DeliveryQuery, DeliveryState, Outbox as _};
+use crate::notify::outbox::Outbox as _;
 use crate::notify::sqlite::SqliteOutbox;
 use crate::notify::target::shown as address;
 
 /// Runs `hopgate webhook`.
 pub fn run(asked: Webhook) -> Result<(), CliError> {
     match asked {
-        Webhook::List { place, webhook, state, all, limit, json } => {
-            list(&place, webhook, state.as_deref(), all, limit, json)
-        }
+        Webhook::List { place, webhook, which, json } => list(&place, webhook.as_deref(), &which, json),
         Webhook::Retry { place, id, webhook } => retry(&place, &id, webhook.as_deref()),
         Webhook::Test { place, name } => test(&place, &name),
     }
 }
 
-fn open(place: &Place) -> Result<(Settings, SqliteOutbox), CliError> {
-    let settings = settings_of(place)?;
-    let path = DataDir::new(&settings.data_dir).database();
-    if !path.exists() {
-        let problem = format!("{}: no such database; name the data folder with --data-dir", path.display());
-        return Err(CliError::Failed(problem));
-    }
-    let outbox = SqliteOutbox::open(&path).map_err(CliError::failed)?;
-    Ok((settings, outbox))
-}
-
-fn list(
-    place: &Place,
-    webhook: Option<String>,
-    state: Option<&str>,
-    all: bool,
-    limit: usize,
-    json: bool,
-) -> Result<(), CliError> {
-    let state = match state {
-        Some(name) => Some(DeliveryState::parse(name).ok_or_else(|| {
-            let known = DeliveryState::names().join(", ");
-            CliError::Usage(format!("--state: `{name}` is not known: use one of {known}"))
-        })?),
-        None => None,
-    };
-    let (settings, outbox) = open(place)?;
+fn list(place: &Place, webhook: Option<&str>, which: &Which, json: bool) -> Result<(), CliError> {
+    let states = states(which)?;
+    let (settings, outbox) = opened(place, SqliteOutbox::open)?;
     let runtime = runtime()?;
-    let shown = match (state, all) {
-        (Some(state), _) => vec![Some(state)],
-        (None, true) => vec![None],
-        // What needs somebody's eye: the rest is well.
-        (None, false) => vec![Some(DeliveryState::Dead), Some(DeliveryState::Pending)],
-    };
-    let mut found: Vec<Delivery> = Vec::new();
-    for state in shown {
-        let query = DeliveryQuery { webhook: webhook.clone(), state, before: None };
-        found.extend(runtime.block_on(outbox.list(&query, limit)).map_err(CliError::failed)?);
-    }
+    let found = found(&runtime, &outbox, webhook, states, which.limit)?;
     if json {
         say!("{}", serde_json::to_string(&found).map_err(CliError::failed)?);
         return Ok(());
     }
     let counts = runtime.block_on(outbox.counts()).map_err(CliError::failed)?;
-    let count = |name: &str, state| {
-        counts.iter().find(|count| count.webhook == name && count.state == state).map_or(0, |count| count.deliveries)
-    };
     say!("{:<16} {:>9} {:>9} {:>9}  url", "webhook", "delivered", "pending", "dead");
     let configured = settings.webhooks.iter().map(|webhook| (webhook.name.as_str(), address(&webhook.url)));
     let mut names: Vec<(&str, String)> = configured.collect();
@@ -85,8 +45,7 @@ fn list(
         }
     }
     for (name, url) in names {
-        let [delivered, pending, dead] =
-            [DeliveryState::Delivered, DeliveryState::Pending, DeliveryState::Dead].map(|state| count(name, state));
+        let [delivered, pending, dead] = counted(&counts, name);
         say!("{name:<16} {delivered:>9} {pending:>9} {dead:>9}  {url}");
     }
     if found.is_empty() {
@@ -109,7 +68,7 @@ fn list(
 }
 
 fn retry(place: &Place, id: &str, webhook: Option<&str>) -> Result<(), CliError> {
-    let (_, outbox) = open(place)?;
+    let (_, outbox) = opened(place, SqliteOutbox::open)?;
     let now = Clock::System.now();
     match runtime()?.block_on(outbox.retry(id, webhook, now)).map_err(CliError::failed)? {
         None => Err(CliError::Failed(format!("no delivery has the id `{id}`: see `hopgate webhook list --all`"))),

@@ -1,8 +1,22 @@
 //! What can be typed about what is told to others. Only names and meanings.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::Place;
+
+/// Which deliveries are listed.
+#[derive(Args, Debug)]
+pub struct Which {
+    /// In this state only: pending, delivered or dead.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Those that were delivered, too.
+    #[arg(long, conflicts_with = "state")]
+    pub all: bool,
+    /// At most so many of a state.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+}
 
 /// `hopgate webhook`.
 #[derive(Subcommand, Debug)]
@@ -15,15 +29,9 @@ pub enum Webhook {
         /// To this webhook only.
         #[arg(long, value_name = "NAME")]
         webhook: Option<String>,
-        /// In this state only: pending, delivered or dead.
-        #[arg(long)]
-        state: Option<String>,
-        /// Those that were delivered, too.
-        #[arg(long, conflicts_with = "state")]
-        all: bool,
-        /// At most so many of a state.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        which: Which,
         /// One JSON array of the deliveries.
         #[arg(long)]
         json: bool,
@@ -60,15 +68,9 @@ pub enum Postback {
         /// To this postback only.
         #[arg(long, value_name = "NAME")]
         postback: Option<String>,
-        /// In this state only: pending, delivered or dead.
-        #[arg(long)]
-        state: Option<String>,
-        /// Those that were delivered, too.
-        #[arg(long, conflicts_with = "state")]
-        all: bool,
-        /// At most so many of a state.
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        which: Which,
         /// One JSON array.
         #[arg(long)]
         json: bool,
