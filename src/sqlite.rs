@@ -130,6 +130,7 @@ impl Shared {
 /// on it.
 pub struct LogMark {
     path: PathBuf,
+    /// The log at the last look; none before the first, when that failed, and after [`LogMark::forget`].
     seen: Option<(SystemTime, u64)>,
     /// Looks since the last that was not sure.
     quiet: u32,
@@ -147,7 +148,7 @@ impl LogMark {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut log = path.into_os_string();
         log.push("-wal");
-        LogMark { path: log.into(), seen: None, quiet: Self::LOOKS }
+        LogMark { path: log.into(), seen: None, quiet: 0 }
     }
 
     /// Whether there may have been a commit since this was asked last; of every commit it says so, at the latest at the 21st

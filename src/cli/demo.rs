@@ -112,7 +112,7 @@ pub fn run(once: bool) -> Result<(), CliError> {
     let end: Timestamp = "2022-12-01".parse().map_err(CliError::failed)?;
     // As long before midnight as a gateway and its first taps may take to get there, on this machine as busy as it is.
     let lead = (began.elapsed() * 2).clamp(Duration::from_secs(1), Duration::from_secs(15));
-    let at = Timestamp::from_micros(end.micros() - lead.as_micros() as i64);
+    let at = end.plus_micros(-(lead.as_micros() as i64));
     let rehearsal = start(&folder.0.join("midnight"), &policies, Clock::starting_at(at))?;
     rehearsal.block_on(midnight(&rehearsal, end, &folder.0.join("midnight"), &mut tally)).map_err(CliError::Failed)?;
     rehearsal.stop().map_err(CliError::Failed)?;
