@@ -263,6 +263,43 @@ fn a_disk_that_stays_full_ends_closing_at_its_deadline_and_leaves_whole_records(
 }
 
 #[test]
+fn closing_ends_at_its_deadline_however_much_is_handed_over() {
+    for full in [false, true] {
+        let bench = Bench::new(|_| {});
+        let (stats, disk, lanes) = (bench.journal.stats(), Arc::clone(&bench.disk), bench.journal.lanes());
+        let journal = bench.journal;
+        let (ended, appended) = worker(&lanes, async |lane| {
+            lane.append(&sample(0)).await;
+            if full {
+                disk.room.store(100, Ordering::SeqCst);
+            }
+            let closing = std::thread::spawn(move || journal.close(Duration::from_millis(30)));
+            let mut next = 1;
+            while !closing.is_finished() {
+                for _ in 0..3 {
+                    drop(lane.append(&sample(next)));
+                    next += 1;
+                }
+                tokio::task::yield_now().await;
+            }
+            (closing.join().unwrap(), next)
+        });
+        // A disk that is well may have had everything for a moment before the deadline.
+        assert!(
+            ended == Err(CloseError::Late(Duration::from_millis(30))) || !full && ended.is_ok(),
+            "{full} {ended:?}"
+        );
+        assert_eq!((stats.state(), stats.appended_total() + stats.lost_total()), (State::Closed, appended));
+        disk.room.store(u64::MAX, Ordering::SeqCst);
+        // The folder is free, and holds what was said to be recorded.
+        let again = Journal::open(JournalConfig::new(bench.dir.path(), "gw-1")).unwrap();
+        again.close(Duration::from_secs(20)).unwrap();
+        assert_eq!(stored(bench.dir.path()), (0..stats.appended_total()).collect::<Vec<_>>());
+        verify(bench.dir.path()).unwrap();
+    }
+}
+
+#[test]
 fn a_failed_write_or_sync_is_final() {
     for (mode, sync) in [(Mode::Written, false), (Mode::Written, true), (Mode::Synced, true), (Mode::Queued, false)] {
         let bench = Bench::new(|config| {

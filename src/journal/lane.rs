@@ -1,8 +1,8 @@
 //! A lane: how one worker thread hands its hops to the writer and waits for them, without a lock or an allocation per hop.
 //!
-//! `append` encodes into the lane's buffer; the pump, one local task per lane, gathers while turns of the event loop bring
-//! more, hands the whole buffer over, and collects the next while one is out. That is a group commit without a timer: it
-//! costs one wake-up each way per batch. Never writes a file and never numbers a record.
+//! `append` encodes into the lane's buffer; the pump, one local task per lane, hands the whole buffer over once per turn
+//! of the event loop, and the writer takes what was handed over while it wrote and rested: a group commit, which costs at
+//! most one wake-up each way. Never writes a file and never numbers a record.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -16,16 +16,10 @@ use std::time::{Duration, Instant};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::segment::{Kind, open_frame};
-use super::shared::{Batch, LaneShared, Shared, lock};
+use super::shared::{BUFFER, LaneShared, Shared, lock};
 use super::stats::{self, State};
 use super::{Mode, wire};
 use crate::domain::hop::Hop;
-
-/// A buffer that grew over this many bytes in an incident is given back to the system.
-const KEPT_BUFFER: usize = 1024 * 1024;
-
-/// Turns of the event loop that a busy lane gathers hops for before it hands them over.
-const MOST_TURNS: u32 = 16;
 
 /// How a hop was recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,9 +67,11 @@ struct Inner {
     buffer: RefCell<Vec<u8>>,
     /// The last ticket given.
     ticket: Cell<u64>,
-    /// The last ticket handed over, and the bytes of the batch that is out.
+    /// The last ticket handed over.
     out_upto: Cell<u64>,
-    out_bytes: Cell<usize>,
+    /// Bytes handed over in all, and how many of them were recorded when last looked.
+    out_bytes: Cell<u64>,
+    done_bytes: Cell<u64>,
     /// The last ticket recorded, and when that was seen.
     done: Cell<u64>,
     done_at: Cell<Instant>,
@@ -87,7 +83,7 @@ struct Inner {
     waiters: RefCell<Vec<(u64, Waiter)>>,
     spare_waiters: RefCell<Vec<(u64, Waiter)>>,
     pump: RefCell<Option<Waker>>,
-    /// The pump will run without being woken.
+    /// The pump has been woken and has not run yet.
     pump_due: Cell<bool>,
 }
 
@@ -100,10 +96,11 @@ impl Lane {
             queued: shared.config.mode == Mode::Queued,
             backlog: shared.config.backlog_bytes,
             shared,
-            buffer: RefCell::default(),
+            buffer: RefCell::new(Vec::with_capacity(BUFFER)),
             ticket: Cell::new(0),
             out_upto: Cell::new(0),
             out_bytes: Cell::new(0),
+            done_bytes: Cell::new(0),
             done: Cell::new(0),
             done_at: Cell::new(now),
             released: Cell::new(0),
@@ -127,7 +124,8 @@ impl Lane {
             now
         });
         let mut buffer = inner.buffer.borrow_mut();
-        let full = buffer.len() + inner.out_bytes.get() + wire::most(hop) > inner.backlog;
+        let unrecorded = (inner.out_bytes.get() - inner.done_bytes.get()) as usize;
+        let full = buffer.len() + unrecorded + wire::most(hop) > inner.backlog;
         if full || matches!(inner.shared.stats.state(), State::Failed | State::Closed) {
             drop(buffer);
             // The pump clears the turn's instant.
@@ -158,12 +156,8 @@ impl Lane {
     /// ends when the journal is closed. A hop appended after the runtime is gone is handed over when the last clone of
     /// the lane is dropped.
     pub fn pump(&self) -> impl Future<Output = ()> + use<> {
-        let mut pump = Pump { lane: Rc::clone(&self.0), tick: None, marks: [0; 2], gathered: 0, turns: 0 };
-        async move {
-            while let Turn::Gather = std::future::poll_fn(|cx| pump.turn(cx)).await {
-                tokio::task::yield_now().await;
-            }
-        }
+        let mut pump = Pump { lane: Rc::clone(&self.0), tick: None, marks: [0; 2] };
+        std::future::poll_fn(move |cx| pump.turn(cx))
     }
 }
 
@@ -177,19 +171,13 @@ impl Inner {
         }
     }
 
-    fn is_out(&self) -> bool {
-        self.done.get() < self.out_upto.get()
-    }
-
     /// Takes in what the writer has recorded.
     fn take_commits(&self) {
         let done = self.own.committed.load(Ordering::Acquire);
         if done > self.done.get() {
             self.done.set(done);
             self.done_at.set(Instant::now());
-            if !self.is_out() {
-                self.out_bytes.set(0);
-            }
+            self.done_bytes.set(self.own.committed_bytes.load(Ordering::Relaxed));
             self.wake_upto(done);
         }
     }
@@ -198,12 +186,12 @@ impl Inner {
     fn hand_over(&self) {
         let upto = self.ticket.get();
         let hops = upto - self.out_upto.get();
-        let spare = std::mem::take(&mut *lock(&self.own.spare));
-        let frames = self.buffer.replace(spare);
+        let mut frames = self.buffer.borrow_mut();
         self.out_upto.set(upto);
-        self.out_bytes.set(frames.len());
-        if let Err(batch) = self.shared.submit(Batch { lane: Arc::clone(&self.own), frames, hops, upto }) {
-            stats::add(&self.shared.stats.lost_total, batch.hops);
+        self.out_bytes.set(self.out_bytes.get() + frames.len() as u64);
+        if !self.shared.submit(&self.own, &mut frames, hops, upto) {
+            drop(frames);
+            stats::add(&self.shared.stats.lost_total, hops);
             self.release(upto, Instant::now());
         }
     }
@@ -306,19 +294,8 @@ impl Future for Commit {
     }
 }
 
-/// What the pump wants next.
-enum Turn {
-    /// Another turn of the event loop: more hops may come.
-    Gather,
-    /// Nothing any more: the journal is closed.
-    Closed,
-}
-
 /// The task of a lane; see [`Lane::pump`].
 struct Pump {
-    /// The last ticket when it last looked, and for how many turns it has been gathering.
-    gathered: u64,
-    turns: u32,
     lane: Rc<Inner>,
     /// One interval for the life of the lane: a timer per batch would cost a system call each.
     tick: Option<Interval>,
@@ -346,12 +323,10 @@ impl Pump {
             }
         }
     }
-}
 
-impl Pump {
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        let this = self;
-        let lane = &*this.lane;
+    /// Ready when the journal is closed.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lane = &*self.lane;
         lane.pump_due.set(false);
         lane.turn_at.set(None);
         for place in [&mut *lane.pump.borrow_mut(), &mut *lock(&lane.own.waker)] {
@@ -372,17 +347,9 @@ impl Pump {
                     lane.out_upto.set(lane.ticket.get());
                 }
                 lane.release(lane.ticket.get(), Instant::now());
-                return if state == State::Closed { Poll::Ready(Turn::Closed) } else { Poll::Pending };
+                return if state == State::Closed { Poll::Ready(()) } else { Poll::Pending };
             }
-            if lane.ticket.get() > lane.out_upto.get() && !lane.is_out() {
-                if lane.ticket.get() > this.gathered && this.turns < MOST_TURNS {
-                    this.gathered = lane.ticket.get();
-                    this.turns += 1;
-                    // It will run anyway.
-                    lane.pump_due.set(true);
-                    return Poll::Ready(Turn::Gather);
-                }
-                this.turns = 0;
+            if lane.ticket.get() > lane.out_upto.get() {
                 lane.hand_over();
                 continue;
             }
@@ -393,18 +360,9 @@ impl Pump {
             }
             lane.own.asleep.store(false, Ordering::SeqCst);
         }
-        this.keep_deadline(cx);
+        self.keep_deadline(cx);
         Poll::Pending
     }
-}
-
-/// Empties a buffer for reuse.
-pub(super) fn recycle(mut frames: Vec<u8>) -> Vec<u8> {
-    frames.clear();
-    if frames.capacity() > KEPT_BUFFER {
-        frames.shrink_to(KEPT_BUFFER / 16);
-    }
-    frames
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! its numbered chunks. Never talks to the network, never rewrites a record, never deletes a segment.
 //!
 //! ```text
-//! worker ── Lane::append ──┐ (one buffer per worker, handed over when the event loop has no more for it)
+//! worker ── Lane::append ──┐ (one buffer per worker, handed over once per turn of its event loop)
 //! worker ── Lane::append ──┼─→ writer thread ── one write(2) per batch ──→ {first_seq:020}.hop
 //!                          └── sync thread ── fdatasync about every second
 //! ```

@@ -1,6 +1,7 @@
 //! What lanes, the writer thread and the sync thread share: the inbox, the lanes' counters and the sync requests.
 //!
-//! Each lock is held for a few moves of pointers, never across a file operation or a wake-up.
+//! Each lock is held for a few moves of pointers, or the copy of what one turn of an event loop brought; never across a file
+//! operation or a wake-up.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,33 +9,55 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::JournalConfig;
 use super::files::{Files, SegmentFile};
 use super::stats::{JournalStats, State};
-use super::{JournalConfig, stats};
 
 /// Locks; a thread that panicked cannot have left these simple states half-changed.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Room of a lane's buffers from the start: a hundred hops, so that none grows under an ordinary load.
+pub(super) const BUFFER: usize = 32 * 1024;
+/// A buffer that grew over this many bytes in an incident is given back to the system.
+const KEPT_BUFFER: usize = 1024 * 1024;
+
 /// Hops a lane hands over: frames without numbers and sums.
 pub(super) struct Batch {
-    pub lane: Arc<LaneShared>,
     pub frames: Vec<u8>,
     pub hops: u64,
     /// The ticket of its last hop.
     pub upto: u64,
 }
 
+impl Batch {
+    /// Nothing, with room for an ordinary turn.
+    pub(super) fn new() -> Self {
+        Batch { frames: Vec::with_capacity(BUFFER), hops: 0, upto: 0 }
+    }
+
+    /// Empties it for reuse.
+    pub(super) fn clear(&mut self) {
+        self.frames.clear();
+        if self.frames.capacity() > KEPT_BUFFER {
+            self.frames.shrink_to(BUFFER);
+        }
+        (self.hops, self.upto) = (0, 0);
+    }
+}
+
 /// The part of a lane the writer sees. Tickets count the lane's hops from 1.
-#[derive(Default)]
 pub(super) struct LaneShared {
     /// The last ticket given. Stored by the lane only.
     pub appended: AtomicU64,
     /// The last ticket recorded as the mode promises. Stored by the writer only.
     pub committed: AtomicU64,
-    /// An empty buffer on its way back to the lane.
-    pub spare: Mutex<Vec<u8>>,
+    /// Bytes recorded in all. Stored by the writer only, before the ticket.
+    pub committed_bytes: AtomicU64,
+    /// Handed over and not yet taken by the writer. Whoever puts something into an empty one puts the lane into the inbox;
+    /// the writer takes it after it has taken the lane out.
+    handed: Mutex<Batch>,
     /// The lane's pump.
     pub waker: Mutex<Option<Waker>>,
     /// The pump will not look again by itself.
@@ -42,6 +65,22 @@ pub(super) struct LaneShared {
 }
 
 impl LaneShared {
+    fn new() -> Self {
+        LaneShared {
+            appended: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            committed_bytes: AtomicU64::new(0),
+            handed: Mutex::new(Batch::new()),
+            waker: Mutex::default(),
+            asleep: AtomicBool::new(false),
+        }
+    }
+
+    /// What was handed over, for an empty batch.
+    pub(super) fn take(&self, empty: Batch) -> Batch {
+        std::mem::replace(&mut *lock(&self.handed), empty)
+    }
+
     /// Wakes the pump unless it is about to look anyway: waking another thread's event loop costs a system call, and where
     /// both threads share a core the batch is mostly written before the pump has even returned from handing it over.
     pub(super) fn wake_if_asleep(&self) {
@@ -60,12 +99,13 @@ impl LaneShared {
 
 #[derive(Default)]
 struct Inbox {
-    batches: Vec<Batch>,
+    /// Lanes that have handed something over.
+    lanes: Vec<Arc<LaneShared>>,
     /// The writer sleeps and must be woken; else it looks again by itself, and the wake-up's system call is saved.
     waiting: bool,
     closing: Option<Instant>,
-    /// The writer is gone.
-    ended: bool,
+    /// The writer takes nothing any more.
+    closed: bool,
 }
 
 #[derive(Default)]
@@ -114,40 +154,72 @@ impl Shared {
     }
 
     pub(super) fn add_lane(&self) -> Arc<LaneShared> {
-        let lane = Arc::new(LaneShared::default());
+        let lane = Arc::new(LaneShared::new());
         let mut lanes = lock(&self.lanes);
         lanes.retain(|known| known.strong_count() > 0);
         lanes.push(Arc::downgrade(&lane));
         lane
     }
 
-    /// Hands a batch to the writer; gives it back when there is no writer any more.
-    pub(super) fn submit(&self, batch: Batch) -> Result<(), Batch> {
-        let mut inbox = lock(&self.inbox);
-        if inbox.ended {
-            return Err(batch);
+    /// Hands the frames of `hops` hops, the last of them with ticket `upto`, to the writer; `frames` is empty afterwards.
+    /// `false` when it takes nothing any more. Wakes the writer only if it sleeps: one that writes or rests looks by itself.
+    pub(super) fn submit(&self, lane: &Arc<LaneShared>, frames: &mut Vec<u8>, hops: u64, upto: u64) -> bool {
+        let mut handed = lock(&lane.handed);
+        let first = handed.hops == 0;
+        if first {
+            std::mem::swap(&mut handed.frames, frames);
+        } else {
+            handed.frames.append(frames);
         }
-        inbox.batches.push(batch);
+        handed.hops += hops;
+        handed.upto = upto;
+        drop(handed);
+        if first && !self.announce(lane) {
+            lock(&lane.handed).clear();
+            return false;
+        }
+        true
+    }
+
+    /// Puts a lane into the inbox, unless that is closed.
+    fn announce(&self, lane: &Arc<LaneShared>) -> bool {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            return false;
+        }
+        inbox.lanes.push(Arc::clone(lane));
         let asleep = std::mem::take(&mut inbox.waiting);
         // Rung after unlocking, so that the writer does not wake up only to wait for the lock.
         drop(inbox);
         if asleep {
             self.bell.notify_one();
         }
-        Ok(())
+        true
     }
 
-    /// The writer's sleep: until batches are there (moved into `taken`, which must be empty), `timer`, or closing time.
-    pub(super) fn wait(&self, taken: &mut Vec<Batch>, timer: Option<Instant>) -> Wake {
+    /// The writer leaves lanes time to hand more over, without being woken for it. Not at closing time.
+    pub(super) fn rest(&self, time: Duration) {
+        if lock(&self.inbox).closing.is_none() {
+            std::thread::sleep(time);
+        }
+    }
+
+    /// The writer's sleep: until lanes have handed something over (moved into `taken`, which must be empty), `timer`, or
+    /// closing time.
+    pub(super) fn wait(&self, taken: &mut Vec<Arc<LaneShared>>, timer: Option<Instant>) -> Wake {
         let mut inbox = lock(&self.inbox);
         loop {
-            if !inbox.batches.is_empty() {
-                std::mem::swap(&mut inbox.batches, taken);
+            // First of all: lanes may go on handing over for ever.
+            if inbox.closing.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Wake::Close;
+            }
+            if !inbox.lanes.is_empty() {
+                std::mem::swap(&mut inbox.lanes, taken);
                 return Wake::Batches;
             }
             let now = Instant::now();
             let until = match inbox.closing {
-                Some(deadline) if now >= deadline || self.lanes_are_idle() => return Wake::Close,
+                Some(_) if self.lanes_are_idle() => return Wake::Close,
                 // Lanes hand over by themselves, at the latest with their next tick.
                 Some(deadline) => Some(deadline.min(now + Duration::from_millis(2))),
                 None => timer,
@@ -184,7 +256,8 @@ impl Shared {
         }
     }
 
-    fn lanes_are_idle(&self) -> bool {
+    /// Whether everything that was appended is recorded, or never will be.
+    pub(super) fn lanes_are_idle(&self) -> bool {
         let failed = self.stats.state() == State::Failed;
         failed
             || lock(&self.lanes)
@@ -199,17 +272,15 @@ impl Shared {
         self.bell.notify_all();
     }
 
-    /// The writer's last word: nothing is handed over any more; what still was counts as lost.
+    /// The lanes whose hops are still to be recorded; from here on nothing is handed over.
+    pub(super) fn close_inbox(&self) -> Vec<Arc<LaneShared>> {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed = true;
+        std::mem::take(&mut inbox.lanes)
+    }
+
+    /// The writer's last word: ends the sync thread.
     pub(super) fn end(&self) {
-        let batches = {
-            let mut inbox = lock(&self.inbox);
-            inbox.ended = true;
-            std::mem::take(&mut inbox.batches)
-        };
-        for batch in batches {
-            stats::add(&self.stats.lost_total, batch.hops);
-            batch.lane.wake();
-        }
         lock(&self.syncs).stop = true;
         self.sync_bell.notify_all();
     }
@@ -294,6 +365,56 @@ impl Shared {
                 return self.fail("fdatasync", &error);
             }
             lock(&self.syncs).done = asked;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lane_hands_over_before_it_is_taken_is_one_batch_in_order() {
+        let shared = Shared::new(JournalConfig::new("unused", "gw-1"));
+        let (one, two) = (shared.add_lane(), shared.add_lane());
+        let submit = |lane, bytes: &[u8], hops, upto| {
+            let mut frames = bytes.to_vec();
+            assert!(shared.submit(lane, &mut frames, hops, upto));
+            assert!(frames.is_empty());
+        };
+        submit(&one, b"ab", 2, 2);
+        submit(&two, b"x", 1, 1);
+        submit(&one, b"cde", 3, 5);
+
+        let mut lanes = Vec::new();
+        assert!(matches!(shared.wait(&mut lanes, None), Wake::Batches));
+        assert_eq!(lanes.len(), 2);
+        submit(&one, b"f", 1, 6);
+        let batch = lanes[0].take(Batch::new());
+        assert_eq!((&*batch.frames, batch.hops, batch.upto), (&b"abcdef"[..], 6, 6));
+        let batch = lanes[1].take(Batch::new());
+        assert_eq!((&*batch.frames, batch.hops, batch.upto), (&b"x"[..], 1, 1));
+
+        // Taken empty, a lane says again that there is something.
+        submit(&two, b"y", 1, 2);
+        lanes.clear();
+        assert!(matches!(shared.wait(&mut lanes, None), Wake::Batches));
+        assert_eq!(lanes.len(), 1);
+    }
+
+    #[test]
+    fn a_closed_inbox_gives_what_it_has_and_takes_nothing() {
+        let shared = Shared::new(JournalConfig::new("unused", "gw-1"));
+        let lane = shared.add_lane();
+        assert!(shared.submit(&lane, &mut b"ab".to_vec(), 2, 2));
+        let last = shared.close_inbox();
+        assert_eq!(last.len(), 1);
+        // Handed over before the lane was taken: it is recorded with the rest.
+        assert!(shared.submit(&lane, &mut b"c".to_vec(), 1, 3));
+        assert_eq!(last[0].take(Batch::new()).hops, 3);
+        for _ in 0..2 {
+            assert!(!shared.submit(&lane, &mut b"d".to_vec(), 1, 4));
+            assert_eq!(lane.take(Batch::new()).hops, 0);
         }
     }
 }

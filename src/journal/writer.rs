@@ -12,13 +12,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::chunk::OpenChunk;
 use super::files::{Files, SegmentFile};
-use super::lane::recycle;
 use super::recover::Tail;
 use super::segment::{self, HEAD, HEADER, Header};
-use super::shared::{Batch, Shared, Wake};
+use super::shared::{Batch, LaneShared, Shared, Wake};
 use super::stats::{self, State};
 use super::{Mode, wire};
 
+/// How long the writer rests after it has written several hops, but in mode `synced`, where the disk makes it wait. A write
+/// costs two switches of threads however little it writes, so a busy lane's hops had better come more at a time (figures in
+/// ARCHITECTURE.md). One that comes to an idle journal waits for nothing, one within a rest for the rest of it.
+const REST: Duration = Duration::from_micros(200);
 /// How long a failed rotation waits for its next try.
 const ROTATE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -39,7 +42,10 @@ pub(super) struct Writer {
     /// A write was given up at closing time: numbers were given that are not on disk, so nothing more may follow.
     gave_up: bool,
     out: Vec<u8>,
-    batches: Vec<Batch>,
+    /// What is to be recorded now.
+    batches: Vec<(Arc<LaneShared>, Batch)>,
+    /// Empty batches for the next time; at most as many as there are lanes.
+    spares: Vec<Batch>,
     /// Held while the thread lives.
     _lock: std::fs::File,
 }
@@ -91,16 +97,22 @@ impl Writer {
             gave_up: false,
             out: Vec::new(),
             batches: Vec::new(),
+            spares: Vec::new(),
             _lock: lock,
         }
     }
 
     /// Runs until the journal is closed, then says whether all is written and synced.
     pub(super) fn run(mut self, closed: &SyncSender<bool>) {
+        let mut lanes = Vec::new();
         loop {
             let timer = self.timer();
-            match self.shared.wait(&mut self.batches, timer) {
-                Wake::Batches => self.take_in(),
+            match self.shared.wait(&mut lanes, timer) {
+                Wake::Batches => {
+                    if self.record(&mut lanes) > 1 && self.shared.config.mode != Mode::Synced {
+                        self.shared.rest(REST);
+                    }
+                }
                 Wake::Timer => {
                     let now = Instant::now();
                     self.out.clear();
@@ -135,8 +147,12 @@ impl Writer {
         cut.into_iter().chain(rotation).min()
     }
 
-    /// Records the batches that were handed over.
-    fn take_in(&mut self) {
+    /// Records what lanes have handed over; how many hops that were.
+    fn record(&mut self, lanes: &mut Vec<Arc<LaneShared>>) -> u64 {
+        for lane in lanes.drain(..) {
+            let batch = lane.take(self.spares.pop().unwrap_or_else(Batch::new));
+            self.batches.push((lane, batch));
+        }
         let now = Instant::now();
         self.rotate_if_due(now);
         if self.is_failed() {
@@ -149,7 +165,7 @@ impl Writer {
         }
         let batches = std::mem::take(&mut self.batches);
         let mut hops = 0;
-        for batch in &batches {
+        for (_, batch) in &batches {
             hops += batch.hops;
             let mut rest = &batch.frames[..];
             while !rest.is_empty() {
@@ -183,25 +199,30 @@ impl Writer {
             self.shared.fail("fdatasync", &error);
             return self.give_up(false);
         }
-        for batch in self.batches.drain(..) {
-            // The buffer goes back first, so that it is there when the lane sees the commit.
-            *super::shared::lock(&batch.lane.spare) = recycle(batch.frames);
-            batch.lane.committed.store(batch.upto, Ordering::SeqCst);
-            batch.lane.wake_if_asleep();
+        for (lane, mut batch) in self.batches.drain(..) {
+            // The bytes first: whoever sees the ticket sees them too.
+            lane.committed_bytes.fetch_add(batch.frames.len() as u64, Ordering::Relaxed);
+            lane.committed.store(batch.upto, Ordering::SeqCst);
+            lane.wake_if_asleep();
+            batch.clear();
+            self.spares.push(batch);
         }
         if self.out.capacity() > 4 * 1024 * 1024 {
             self.out = Vec::new();
         }
+        hops
     }
 
-    /// The journal has failed, or is to be closed and the disk is still full: lanes see that by its state.
-    fn give_up(&mut self, lost: bool) {
-        for batch in self.batches.drain(..) {
+    /// The journal has failed, or is to be closed and the disk is still full: lanes see that by its state. Answers what was
+    /// recorded: nothing.
+    fn give_up(&mut self, lost: bool) -> u64 {
+        for (lane, batch) in self.batches.drain(..) {
             if lost {
                 stats::add(&self.shared.stats.lost_total, batch.hops);
             }
-            batch.lane.wake();
+            lane.wake();
         }
+        0
     }
 
     /// Appends the cut of the open chunk, if any, to what is to be written.
@@ -313,8 +334,14 @@ impl Writer {
         }
     }
 
-    /// The last cut and the last sync; whether everything is on disk.
+    /// The last hops, the last cut and the last sync; whether everything is on disk.
     fn finish(&mut self) -> bool {
+        let mut last = self.shared.close_inbox();
+        if !last.is_empty() {
+            self.record(&mut last);
+        }
+        // Hops may be on their way still, of a lane that nobody serves.
+        let idle = self.shared.lanes_are_idle();
         self.out.clear();
         self.cut();
         let mut whole = self.put();
@@ -322,7 +349,7 @@ impl Writer {
             self.shared.fail("fdatasync", &error);
             whole = false;
         }
-        whole &= self.shared.stats.move_to(State::Closed);
+        whole &= self.shared.stats.move_to(State::Closed) && idle;
         self.shared.end();
         whole
     }
