@@ -24,7 +24,7 @@ def once(one, number, cold_cache):
     if cold_cache:
         drop_page_cache()
     index = random.Random(number).randrange(one.codes.count)
-    process = Process(f"cold-{number}", command, one.core, one.folder)
+    process = Process(f"cold-{number}", command, one.core, one.folder, environment=hopgate_module.environment())
     found = {}
 
     def watch(name, ask):

@@ -1,5 +1,6 @@
 """hopgate itself: configuration, import of links, start, and what it counts about itself."""
 
+import pathlib
 import re
 import shutil
 import subprocess
@@ -36,6 +37,13 @@ follow = false
 [archive]
 enabled = false
 """
+
+
+def environment():
+    """What the systemd unit sets for a gateway."""
+    unit = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "systemd" / "hopgate.service"
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    return dict(line.removeprefix("Environment=").split("=", 1) for line in lines if line.startswith("Environment="))
 
 
 def parse_ready(line):
@@ -121,7 +129,7 @@ class Hopgate(Contestant):
 
     def start(self):
         """Starts it and learns its addresses."""
-        self.process = Process(self.key, self.command(), self.core, self.folder)
+        self.process = Process(self.key, self.command(), self.core, self.folder, environment=environment())
         ready = parse_ready(self.process.wait_line("ready ", READY_SECONDS))
         if "click" not in ready or "ops" not in ready:
             raise StartFailed(f"the ready line names no click or ops address: {ready}")

@@ -90,7 +90,7 @@ def tree(root):
 class Process:
     """One server, pinned to one core, its log in a file."""
 
-    def __init__(self, name, command, core, folder, cwd=None):
+    def __init__(self, name, command, core, folder, cwd=None, environment=None):
         self.name = name
         self.log_path = folder / f"{name}.log"
         self._log = open(self.log_path, "wb")
@@ -102,6 +102,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._log,
             cwd=cwd,
+            env={**os.environ, **(environment or {})},
         )
         threading.Thread(target=self._read, daemon=True).start()
 
