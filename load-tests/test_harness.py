@@ -193,6 +193,16 @@ class Counting(unittest.TestCase):
             with self.assertRaises(measure.Invalid):
                 measure.accounted(self.Server(*now), before, 50, 50)
 
+    def test_a_stretch_begins_when_what_was_in_flight_is_counted(self):
+        measure.SETTLE_SECONDS = 60.0
+        server = self.Server(0, 0)
+        counts = [(150, 140), (160, 150), (164, 164), (164, 164), (165, 165)]
+        looks = iter([{"clicks": clicks, "hops": hops, "named": True} for clicks, hops in counts])
+        server.answered = lambda: next(looks)
+        self.assertEqual(measure.settled(server)["hops"], 164)
+        server.answered = lambda: None
+        self.assertIsNone(measure.settled(server))
+
     def test_a_peer_that_does_not_count_is_not_asked(self):
         measure.accounted(self.Server(0, 0), None, 50, 50)
 

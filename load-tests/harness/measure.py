@@ -48,6 +48,20 @@ class Series:
         }
 
 
+def settled(contestant):
+    """The server's own counters once they stand still, every click with its hop: on a busy machine what was in flight when
+    wrk stopped is answered a while later, and would be counted with the next stretch.
+    """
+    until = time.monotonic() + SETTLE_SECONDS
+    counters = contestant.answered()
+    while counters is not None and time.monotonic() < until:
+        time.sleep(0.05)
+        last, counters = counters, contestant.answered()
+        if counters == last and counters["clicks"] == counters["hops"]:
+            break
+    return counters
+
+
 def accounted(contestant, before, least, most):
     """Waits until the server's own counters show the answered clicks; raises when they never do.
 
@@ -72,7 +86,7 @@ def accounted(contestant, before, least, most):
 
 def verify_clicks(contestant, count, seed):
     """A pass that checks every answer exactly, and that exactly as many hops were recorded."""
-    before = contestant.answered()
+    before = settled(contestant)
     try:
         verify.clicks(contestant.base_url, contestant.codes, count, seed, contestant.constant, contestant.no_store)
     except (verify.WrongAnswer, OSError) as error:
@@ -83,7 +97,7 @@ def verify_clicks(contestant, count, seed):
 def stretch(contestant, series, options, seconds, seed):
     """One wrk run against one server."""
     connections = options.connections
-    before = contestant.answered()
+    before = settled(contestant)
     foreign = Foreign({options.server_core, options.load_core})
     cpu_before = contestant.process.cpu_seconds()
     counters = wrk.run(contestant.base_url, contestant.codes, seconds, connections, seed, options.load_core)
