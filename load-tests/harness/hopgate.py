@@ -77,7 +77,16 @@ class Store:
         codes.write_links(links)
         self.template.mkdir()
         begin = time.monotonic()
-        command = [binary, "link", "import", "--data-dir", self.template, "--format", "ndjson", links]
+        self.run(core, binary, "link", "import", "--data-dir", self.template, "--format", "ndjson", links)
+        # Looks at every link for the place its orders come under, once. A gateway would do so beside its first clicks.
+        self.run(core, binary, "orders", "position", "list", "--limit", "1", "--data-dir", self.template)
+        self.import_seconds = time.monotonic() - begin
+        links.unlink()
+        say(f"imported {codes.count:,} links in {self.import_seconds:.1f} s")
+
+    @staticmethod
+    def run(core, *command):
+        """One command of hopgate to its end."""
         done = subprocess.run(
             ["taskset", "-c", str(core), *map(str, command)],
             capture_output=True,
@@ -86,10 +95,8 @@ class Store:
             check=False,
         )
         if done.returncode != 0:
-            raise StartFailed(f"`hopgate link import` exited {done.returncode}: {done.stderr.strip()[-2000:]}")
-        self.import_seconds = time.monotonic() - begin
-        links.unlink()
-        say(f"imported {codes.count:,} links in {self.import_seconds:.1f} s")
+            named = " ".join(command[1:3])
+            raise StartFailed(f"`hopgate {named}` exited {done.returncode}: {done.stderr.strip()[-2000:]}")
 
     def config(self, mode):
         """A configuration file for one mode."""

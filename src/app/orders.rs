@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::attribution::orders::derived::follow;
+use crate::attribution::orders::derived::{Pace, follow};
 use crate::attribution::orders::import::fault::Reason;
 use crate::attribution::orders::intake::{Counts, OrderIntake};
 use crate::catalog::Catalog;
@@ -39,15 +39,16 @@ pub(super) fn start(
         catalog.wait_loaded().await;
         let links = Arc::clone(catalog.store());
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = async { drop(drained.wait_for(|draining| *draining).await) } => return,
-            }
             let done = async {
-                follow(&*orders, &*links, clock.now()).await.map_err(|error| error.to_string())?;
+                ticks.tick().await;
+                follow(&*orders, &*links, clock.now(), Pace::Gentle).await.map_err(|error| error.to_string())?;
                 orders.counts().await.map_err(|error| error.to_string())
             };
-            match done.await {
+            let done = tokio::select! {
+                done = done => done,
+                () = async { drop(drained.wait_for(|draining| *draining).await) } => return,
+            };
+            match done {
                 Ok(counts) => {
                     failing = false;
                     *tally.lock().unwrap_or_else(PoisonError::into_inner) = counts;

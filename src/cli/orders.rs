@@ -17,7 +17,7 @@ use super::{CliError, order_positions, order_quarantine, settings_of};
 use crate::app::DataDir;
 use crate::attribution::StoreError;
 use crate::attribution::orders::OrderStore as _;
-use crate::attribution::orders::derived::follow;
+use crate::attribution::orders::derived::{Pace, follow};
 use crate::attribution::orders::import::file::{FileFault, Hashing, Item, rows};
 use crate::attribution::orders::import::{Source, Taken, Taker, is_account};
 use crate::attribution::orders::intake::{LineQuery, OrderIntake as _};
@@ -54,7 +54,7 @@ pub(super) fn open(place: &Place, looked: bool) -> Result<(Runtime, SqliteOrderS
     if looked && data.database().exists() {
         let words = Arc::new(settings.words.clone());
         let links = SqliteLinkStore::open(&data.database(), words).map_err(CliError::failed)?;
-        runtime.block_on(follow(&store, &links, Clock::System.now())).map_err(CliError::failed)?;
+        runtime.block_on(follow(&store, &links, Clock::System.now(), Pace::Swift)).map_err(CliError::failed)?;
     }
     Ok((runtime, store))
 }

@@ -2,6 +2,8 @@
 //! or the link itself where it has none, is whose orders they are. What somebody registered comes before that: whoever
 //! pastes another's link gets nothing of what it earns.
 
+use std::time::Instant;
+
 use super::intake::{OrderIntake, Position, PositionKind, release_all};
 use crate::attribution::StoreError;
 use crate::attribution::touches::Subject;
@@ -12,6 +14,17 @@ use crate::domain::time::Timestamp;
 
 /// Links looked at in one step.
 const STEP: usize = 2_000;
+/// So many times as long as a step took, whoever has time rests after it.
+const RESTS: u32 = 3;
+
+/// How links are followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Somebody waits for it.
+    Swift,
+    /// Beside clicks: the first look at ten million links takes a quarter of a core for some minutes, not all of one.
+    Gentle,
+}
 
 /// The positions that the addresses of a link carry.
 pub fn positions(link: &Link) -> Vec<Position> {
@@ -65,9 +78,15 @@ pub enum FollowError {
 ///
 /// # Errors
 /// [`FollowError`]; what was found before it is kept.
-pub async fn follow(orders: &dyn OrderIntake, links: &dyn LinkStore, now: Timestamp) -> Result<u64, FollowError> {
+pub async fn follow(
+    orders: &dyn OrderIntake,
+    links: &dyn LinkStore,
+    now: Timestamp,
+    pace: Pace,
+) -> Result<u64, FollowError> {
     let mut seen = orders.links_seen().await?;
     loop {
+        let begun = Instant::now();
         let changes = links.changed_since(seen, None, STEP).await?;
         if changes.through > seen {
             let found = changes.links.iter().map(|link| (link.code.as_str().into(), positions(link))).collect();
@@ -76,6 +95,9 @@ pub async fn follow(orders: &dyn OrderIntake, links: &dyn LinkStore, now: Timest
         }
         if !changes.more {
             return Ok(release_all(orders, now).await?);
+        }
+        if pace == Pace::Gentle {
+            tokio::time::sleep(begun.elapsed() * RESTS).await;
         }
     }
 }
