@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -368,8 +369,17 @@ fn a_pull_that_is_killed_is_completed_and_a_gateway_goes_on_from_there() {
     for id in 1..=40u64 {
         network.change(id, now - 900 + i64::try_from(id).unwrap(), 0);
     }
-    // Slow enough to be killed between pages.
-    network.world.lock().unwrap().meanwhile = Some(Box::new(|_, _| std::thread::sleep(Duration::from_millis(60))));
+    // Killed between two pages: the fifth is answered after that.
+    let (reached, fifth) = channel();
+    let (killed, after) = channel::<()>();
+    let mut asked = 0;
+    network.world.lock().unwrap().meanwhile = Some(Box::new(move |_, _| {
+        asked += 1;
+        if asked == 5 {
+            reached.send(()).unwrap();
+            after.recv().unwrap_err();
+        }
+    }));
     let start = Timestamp::from_millis((now - 1_000) * 1_000);
     let place = Place::new(&format!(
         "[alliances.taobao]\napp_key = \"{APP_KEY}\"\nsecret_file = \"app.secret\"\nurl = \"{}\"\npage_size = 4\n\
@@ -385,9 +395,11 @@ fn a_pull_that_is_killed_is_completed_and_a_gateway_goes_on_from_there() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let pull = ["orders", "pull", "--network", "taobao", "--once"];
     let mut child = place.command(&pull).stdout(std::process::Stdio::null()).spawn().unwrap();
-    eventually("some pages are read", || network.world.lock().unwrap().pages.len() >= 4);
+    fifth.recv_timeout(Duration::from_secs(60)).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
+    drop(killed);
+    assert!(network.world.lock().unwrap().pages.len() >= 4);
     let kept = listed(&place).len();
     assert!((1..40).contains(&kept), "{kept} of 40");
     let ran = place.run(&[&pull[..], &["--json"]].concat());
