@@ -17,8 +17,7 @@
 //!
 //! Files: `wire` the body of a hop; `segment` headers, frames, cuts; `lane` the workers' side; `writer` the thread;
 //! `shared` what lies between; `recover` opening after a crash; `read` and `export` the way out; `spans` the log in
-//! stretches that can be read side by side; `sealed` the
-//! segments that are finished.
+//! stretches that can be read side by side; `sealed` the segments that are finished.
 
 pub mod address;
 mod chunk;
