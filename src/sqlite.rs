@@ -3,6 +3,7 @@
 //! Never knows what a table holds: the stores above bring their own schema and SQL.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tokio::task::JoinError;
 
 /// How long a writer waits for another process before it gives up.
@@ -125,7 +128,7 @@ impl Shared {
 }
 
 /// Notices cheaply that nobody, of whatever process, can have committed to a file: its write-ahead log would be newer. For who
-/// asks hundreds of times a second and keeps a connection open, as the last one to close takes the log away; a look at two
+/// asks hundreds of times a second for a while and keeps a connection open, as the last one to close takes the log away; a look at two
 /// numbers costs a thirtieth of a statement. Never opens a file: closing it again would give up the locks that SQLite holds
 /// on it.
 pub struct LogMark {
@@ -134,6 +137,8 @@ pub struct LogMark {
     seen: Option<(SystemTime, u64)>,
     /// Looks since the last that was not sure.
     quiet: u32,
+    /// Rings when the log is written to, where the kernel does that (`inotify`).
+    bell: Option<OwnedFd>,
 }
 
 impl LogMark {
@@ -148,18 +153,13 @@ impl LogMark {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut log = path.into_os_string();
         log.push("-wal");
-        LogMark { path: log.into(), seen: None, quiet: 0 }
+        LogMark { path: log.into(), seen: None, quiet: 0, bell: None }
     }
 
     /// Whether there may have been a commit since this was asked last; of every commit it says so, at the latest at the 21st
     /// look after it.
     pub fn may_have_moved(&mut self) -> bool {
-        // What cannot be told is not sure. Without a log there was no commit since the connection was opened.
-        let now = match std::fs::metadata(&self.path) {
-            Ok(found) => found.modified().ok().map(|at| (at, found.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some((SystemTime::UNIX_EPOCH, 0)),
-            Err(_) => None,
-        };
+        let now = self.now();
         let settled = now.is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age >= Self::SETTLES));
         let sure = settled && now == self.seen && self.quiet < Self::LOOKS;
         self.seen = now;
@@ -167,10 +167,77 @@ impl LogMark {
         !sure
     }
 
+    /// When the log was written to, and its length. What cannot be told is not sure. Without a log there was no commit since
+    /// the connection was opened.
+    fn now(&self) -> Option<(SystemTime, u64)> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) => found.modified().ok().map(|at| (at, found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some((SystemTime::UNIX_EPOCH, 0)),
+            Err(_) => None,
+        }
+    }
+
+    /// Rests until it is worth asking again: for `soon` while nothing is sure or nobody tells of writes, else until there is
+    /// one, `late` at most. After `late` the next look is not sure.
+    pub fn rest(&mut self, soon: Duration, late: Duration) {
+        let rung = if self.quiet == 0 { None } else { self.rung(late) };
+        match rung {
+            Some(true) => {}
+            Some(false) => self.quiet = Self::LOOKS,
+            None => std::thread::sleep(soon),
+        }
+    }
+
+    /// Waits for the bell; whether it rang in time, `None` without one.
+    fn rung(&mut self, late: Duration) -> Option<bool> {
+        if self.bell.is_none() {
+            self.bell = bell().ok();
+        }
+        let bell = self.bell.as_ref()?;
+        // Each time: the log may be another file by now. To ask again for the same one changes nothing.
+        hang(bell, &self.path).ok()?;
+        // Written to before the bell hung there.
+        if self.now() != self.seen {
+            return Some(true);
+        }
+        let late = Timespec { tv_sec: late.as_secs().try_into().ok()?, tv_nsec: late.subsec_nanos().into() };
+        let rung = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&late));
+        // What rang is not asked for, and the bell stays: taking it down takes the kernel milliseconds.
+        while rustix::io::read(bell, &mut [0; 4_096]).is_ok() {}
+        match rung {
+            Ok(rung) => Some(rung > 0),
+            Err(Errno::INTR) => Some(true),
+            Err(_) => None,
+        }
+    }
+
     /// The next look is not sure: what followed this one failed.
     pub fn forget(&mut self) {
         self.seen = None;
     }
+}
+
+#[cfg(target_os = "linux")]
+fn bell() -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::inotify::{CreateFlags, init};
+    init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+}
+
+#[cfg(target_os = "linux")]
+fn hang(bell: &OwnedFd, log: &Path) -> rustix::io::Result<()> {
+    use rustix::fs::inotify::{WatchFlags, add_watch};
+    // A file that is removed changes its attributes.
+    add_watch(bell, log, WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF).map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bell() -> rustix::io::Result<OwnedFd> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hang(_: &OwnedFd, _: &Path) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
 }
 
 /// A value in a row that this process cannot read: written by a newer one. `what` names it: a name in backticks, or whose.
@@ -313,5 +380,44 @@ mod tests {
         assert!(mark.may_have_moved() && mark.may_have_moved());
         log.set_modified(SystemTime::now() + Duration::from_secs(60)).unwrap();
         assert_eq!(looks(&mut mark), 30, "a clock that was set back makes nothing sure");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn whoever_rests_is_woken_by_the_next_write() {
+        // A rest that nobody ends is told by what it leaves behind: the next look is not sure, though nothing moved.
+        const NEVER: Duration = Duration::from_secs(60);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        let log = folder.path().join("a.sqlite-wal");
+        let mut mark = LogMark::of(&path);
+        let age = |mark: &mut LogMark| {
+            let file = std::fs::File::options().append(true).open(&log).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+            drop(file);
+            assert!(mark.may_have_moved() && !mark.may_have_moved());
+            // What rang for the change of its age.
+            mark.rest(NEVER, Duration::ZERO);
+            mark.quiet = 1;
+        };
+        // The file is the same, then another one.
+        for _ in 0..2 {
+            let connection = open(&path, &TWO, 1024).unwrap();
+            for round in 0..3 {
+                age(&mut mark);
+                std::thread::scope(|scope| {
+                    scope.spawn(|| mark.rest(NEVER, NEVER));
+                    connection.execute("INSERT INTO things VALUES (?1, '')", [round]).unwrap();
+                });
+                assert!(mark.quiet < LogMark::LOOKS && mark.may_have_moved(), "it rang, before the rest or in it");
+            }
+            age(&mut mark);
+            mark.rest(NEVER, Duration::from_millis(1));
+            mark.rest(NEVER, Duration::from_millis(1));
+            assert!(mark.quiet == LogMark::LOOKS && mark.may_have_moved(), "nobody rang for long: that is looked into");
+            // The last connection takes the log away.
+            drop(connection);
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 }

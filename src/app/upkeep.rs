@@ -25,8 +25,6 @@ use crate::policies::{Policies, Reload};
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the store of links is asked for changes of other processes.
 const FOLLOW: Duration = Duration::from_millis(500);
-/// How often the store of policy versions is looked at for switches of other processes.
-const SWITCHES: Duration = Duration::from_millis(5);
 
 impl App {
     pub(super) fn start_upkeep(&mut self, mut drained: signal::Receiver<bool>) -> io::Result<()> {
@@ -109,11 +107,11 @@ async fn reload_policies(publisher: &Publisher, now: Timestamp) -> bool {
 }
 
 /// Follows switches made by other processes: a publish or kill on the command line counts within milliseconds. On a thread
-/// of its own, because looking is cheap only when nobody has to be woken for it.
+/// of its own, as resting and looking block it.
 fn follow_switches(publisher: &Publisher, clock: &Clock, runtime: &Handle, ended: &signal::Receiver<bool>) {
     let (mut failing, mut pending) = (false, false);
     while !*ended.borrow() {
-        std::thread::sleep(SWITCHES);
+        publisher.store().rest();
         let looked = publisher.store().changed();
         pending |= looked.as_ref().is_ok_and(|changed| *changed);
         let followed = match looked {

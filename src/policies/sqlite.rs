@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 
 use super::canonical;
 use super::store::{
-    Cursor, NewSwitch, NewVersion, Pointed, PolicyStore, StoreError, StoredPolicy, Switch, VersionInfo,
+    Cursor, LATE, NewSwitch, NewVersion, Pointed, PolicyStore, SOON, StoreError, StoredPolicy, Switch, VersionInfo,
     count_agreements, prefix,
 };
 use crate::domain::time::Timestamp;
@@ -311,6 +311,10 @@ impl PolicyStore for SqlitePolicyStore {
             watch.log.forget();
         }
         changed.map_err(unavailable)
+    }
+
+    fn rest(&self) {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).log.rest(SOON, LATE);
     }
 }
 

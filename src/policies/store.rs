@@ -1,6 +1,8 @@
 //! Policy versions, kept for good: a hop names the version that decided it, and here is what that version said. One pointer
 //! says which is in force: the last of the switches. Never on the click path, never what decides.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::domain::policy::Version;
@@ -155,6 +157,11 @@ pub struct Cursor {
     pub version: String,
 }
 
+/// How soon a switch is looked for; it is to count for every click 10 ms after it was made.
+pub(super) const SOON: Duration = Duration::from_millis(5);
+/// How late, where writes are told of.
+pub(super) const LATE: Duration = Duration::from_millis(50);
+
 /// Where policy versions are kept. An answered write is durable, and seen by every later read of any process.
 #[async_trait]
 pub trait PolicyStore: Send + Sync {
@@ -181,12 +188,18 @@ pub trait PolicyStore: Send + Sync {
     async fn note_backtest(&self, version: &str, summary: &str, at: Timestamp) -> Result<bool, StoreError>;
 
     /// Whether there may have been a switch since the last time this was asked, by this process or another; the first time
-    /// it says so anyway. Asked hundreds of times a second by a thread that may wait: cheap, not async. It may say so some
-    /// twenty times later where nothing tells it at once (a tenth of a second for a gateway).
+    /// it says so anyway. Asked by a thread that may wait, hundreds of times a second after a write: cheap, not async. It may
+    /// say so a tenth of a second later where nothing tells it at once.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     fn changed(&self) -> Result<bool, StoreError>;
+
+    /// Rests until [`PolicyStore::changed`] is worth asking again: 5 ms, and up to 50 where the store is told of every
+    /// write. Blocks the thread.
+    fn rest(&self) {
+        std::thread::sleep(SOON);
+    }
 
     /// Every change of the version in force, oldest first.
     async fn switches(&self) -> Result<Vec<Switch>, StoreError> {
