@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Catalog;
+use super::map::Loading;
 use super::store::{Changes, StoreError, UnreadableRow};
 
 /// Changes taken from the feed at a time.
@@ -91,6 +92,7 @@ impl Catalog {
         let last = self.insist(|| self.0.store.latest_revision()).await;
         let total = self.insist(|| self.0.store.count()).await;
         self.0.rows_total.store(total, Ordering::Relaxed);
+        self.off_thread(move |catalog| catalog.0.map.expect(usize::try_from(total).unwrap_or_default())).await;
 
         let page = options.page.max(1);
         let stride = i64::try_from(page * 16).unwrap_or(i64::MAX);
@@ -99,13 +101,15 @@ impl Catalog {
         for _ in 0..options.tasks.max(1) {
             let (catalog, from) = (self.clone(), Arc::clone(&from));
             tasks.spawn(async move {
+                let mut loading = Loading::default();
                 loop {
                     let after = from.fetch_add(stride, Ordering::Relaxed);
                     if after >= last {
-                        return;
+                        break;
                     }
-                    catalog.load_range(after, after.saturating_add(stride).min(last), page).await;
+                    loading = catalog.load_range(after, after.saturating_add(stride).min(last), page, loading).await;
                 }
+                catalog.off_thread(move |catalog| catalog.0.map.settle(&mut loading)).await;
             });
         }
         while let Some(ended) = tasks.join_next().await {
@@ -123,24 +127,50 @@ impl Catalog {
         tracing::info!(links = self.len(), bytes = self.bytes(), "links: all in memory");
     }
 
-    async fn load_range(&self, after: i64, until: i64, page: usize) {
+    async fn load_range(&self, after: i64, until: i64, page: usize, mut loading: Loading) -> Loading {
         let mut after = after;
         loop {
-            let changes = self.insist(|| self.0.store.changed_since(after, Some(until), page)).await;
+            let ask = || self.0.store.changed_since(after, Some(until), page);
+            let changes = match ask().await {
+                Ok(changes) => changes,
+                Err(error) => {
+                    // What was read is found while the store fails.
+                    loading = self
+                        .off_thread(move |catalog| {
+                            catalog.0.map.settle(&mut loading);
+                            loading
+                        })
+                        .await;
+                    self.set_fault(Some(error));
+                    self.insist(ask).await
+                }
+            };
             let Changes { links, unreadable, through, more } = changes;
             let read = links.len() + unreadable.len();
             warn(&unreadable);
-            let catalog = self.clone();
-            // Packing two thousand links takes half a millisecond: too long for a thread that serves clicks.
-            let packed = tokio::task::spawn_blocking(move || catalog.put_all(&links)).await;
-            if let Err(error) = packed {
-                std::panic::resume_unwind(error.into_panic());
-            }
+            loading = self
+                .off_thread(move |catalog| {
+                    catalog.0.map.load(&links, &mut loading, &mut Vec::with_capacity(256));
+                    if loading.is_due() {
+                        catalog.0.map.settle(&mut loading);
+                    }
+                    loading
+                })
+                .await;
             self.0.rows_loaded.fetch_add(read as u64, Ordering::Relaxed);
             if !more {
-                return;
+                return loading;
             }
             after = through;
+        }
+    }
+
+    /// Packing two thousand links takes half a millisecond, and a table for ten million many: too long for a thread that serves clicks.
+    async fn off_thread<R: Send + 'static>(&self, work: impl FnOnce(Catalog) -> R + Send + 'static) -> R {
+        let catalog = self.clone();
+        match tokio::task::spawn_blocking(move || work(catalog)).await {
+            Ok(made) => made,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 

@@ -14,6 +14,7 @@ mod load;
 mod map;
 mod packed;
 mod rows;
+mod settled;
 pub mod sqlite;
 pub mod store;
 
@@ -37,7 +38,7 @@ pub enum Lookup<R> {
     Found(R),
     /// No link has this code.
     Unknown,
-    /// The start-up load is not done and the code has not come by yet: ask [`Catalog::fetch`].
+    /// The start-up load is not done and the code is not in memory yet: ask [`Catalog::fetch`].
     NotLoaded,
 }
 
@@ -80,7 +81,8 @@ impl Catalog {
 
     /// Looks a code up in memory and runs `read` on its link. No disk, no allocation, no await.
     ///
-    /// `read` runs under the read guard of the link's shard: keep it short, and call nothing of this catalog from it.
+    /// `read` runs under the read guard of the link's shard, unless the link is as it was at the start: keep it short, and
+    /// call nothing of this catalog from it.
     #[inline]
     pub fn with<R>(&self, code: &str, read: impl FnOnce(LinkView<'_>) -> R) -> Lookup<R> {
         // Asked before the map is: were it asked after, a load that ends in between would turn a link that has just

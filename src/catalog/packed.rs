@@ -1,11 +1,10 @@
-//! A link in one small allocation, as the map of the click path holds it. Never parses a URL, never checks one.
+//! A link as few bytes, as the map of the click path holds it. Never parses a URL, never checks one.
 //!
-//! Layout: a reference count and a length (`triomphe`), a 16-byte head, then the tail: two bytes of small fields, the
-//! lengths as varints, an optional expiry, the texts one after the other (a share code last), and the alternates, where
-//! there are any, in their own packed form. The item is usually a part of the URL and
-//! then costs two bytes. What the click path does not ask for (tags, creation time, variant) stays in the store.
-
-use triomphe::ThinArc;
+//! Layout: a head of 16 bytes (the code as [`Code::pack`] makes it, or 0; the low 48 bits of the revision; the platform; the
+//! marketplace with its flags), then the tail: two bytes of small fields, the lengths as varints, an optional expiry, the
+//! texts one after the other (a share code last), and the alternates, where there are any, in their own packed form. The
+//! item is usually a part of the URL and then costs two bytes. What the click path does not ask for (tags, creation time,
+//! variant) stays in the store.
 
 use crate::domain::alternates::Alternates;
 use crate::domain::code::Code;
@@ -13,18 +12,11 @@ use crate::domain::link::{Link, LinkState, LinkView, Placement, facts_text};
 use crate::domain::time::Timestamp;
 use crate::domain::vocabulary::{LinkKind, MarketplaceId, PlatformId, ShopType, Surface, Vocabulary};
 
-/// The fields every link has. The key is in here rather than in the table: see [`super::map`].
-struct Head {
-    /// [`Code::pack`], or 0 for a code of another length.
-    code: u64,
-    /// The low 48 bits; a thousand changes a second fill them in 8,900 years.
-    revision: [u8; 6],
-    /// [`NO_PLATFORM`] for none; ids end at 63.
-    platform: u8,
-    /// The id, [`ALTERNATES`] and [`SHARE_CODE`].
-    marketplace: u8,
-}
-
+/// Bytes of the head.
+const HEAD: usize = 16;
+/// Bytes of a revision: a thousand changes a second fill them in 8,900 years.
+const REVISION: usize = 6;
+/// For none; ids end at 63.
 const NO_PLATFORM: u8 = u8::MAX;
 const NO_SURFACE: u8 = 15;
 /// Over the marketplace: there are alternates behind the texts.
@@ -35,7 +27,7 @@ const _: () = assert!(Vocabulary::MOST <= SHARE_CODE as usize, "a marketplace ta
 const _: () = assert!(Surface::ALL.len() <= NO_SURFACE as usize, "a surface takes four bits, 15 is none");
 const _: () = assert!(ShopType::ALL.len() <= 8, "a shop type takes three bits");
 const _: () = assert!(LinkKind::ALL.len() <= 8, "a link kind takes three bits");
-const _: () = assert!(size_of::<Head>() == 16, "the budget per link counts on it");
+const _: () = assert!(size_of::<u64>() + REVISION + 2 == HEAD, "the budget per link counts on it");
 
 // Bits of the first byte of the tail above the surface, and of the second above the link kind.
 const SHOP_TYPE_SHIFT: u8 = 4;
@@ -47,88 +39,79 @@ const FACTS: u8 = 1 << 6;
 /// The item is no part of the URL and has a text of its own.
 const OWN_ITEM: u8 = 1 << 7;
 
-/// A packed link: one pointer.
-pub(super) struct Packed(ThinArc<Head, u8>);
+/// Packs a link behind what `out` holds.
+pub(super) fn pack(link: &Link, out: &mut Vec<u8>) {
+    let url = link.landing.destination.as_str();
+    let creator = link.creator.as_deref().unwrap_or_default();
+    let item = link.landing.item.as_deref().unwrap_or_default();
+    let item_at = memchr::memmem::find(url.as_bytes(), item.as_bytes());
+    let category = link.category.as_deref().unwrap_or_default();
+    let shop = link.landing.shop.as_deref().unwrap_or_default();
+    let facts = facts_text(&link.facts);
+    let share_code = link.share_code.as_deref().unwrap_or_default();
 
-impl Packed {
-    /// Packs a link. `scratch` is cleared first and keeps its room for the next one.
-    pub(super) fn new(link: &Link, scratch: &mut Vec<u8>) -> Self {
-        let url = link.landing.destination.as_str();
-        let creator = link.creator.as_deref().unwrap_or_default();
-        let item = link.landing.item.as_deref().unwrap_or_default();
-        let item_at = memchr::memmem::find(url.as_bytes(), item.as_bytes());
-        let category = link.category.as_deref().unwrap_or_default();
-        let shop = link.landing.shop.as_deref().unwrap_or_default();
-        let facts = facts_text(&link.facts);
-        let share_code = link.share_code.as_deref().unwrap_or_default();
+    let surface = link.placement.surface.map_or(NO_SURFACE, |surface| surface as u8);
+    let disabled = if link.state == LinkState::Disabled { DISABLED } else { 0 };
+    let mut flags = link.landing.link_kind as u8;
+    let mut flag = |on: bool, bit: u8| flags |= if on { bit } else { 0 };
+    flag(link.expires_at.is_some(), EXPIRES);
+    flag(!category.is_empty(), CATEGORY);
+    flag(!shop.is_empty(), SHOP);
+    flag(!facts.is_empty(), FACTS);
+    flag(item_at.is_none(), OWN_ITEM);
 
-        let surface = link.placement.surface.map_or(NO_SURFACE, |surface| surface as u8);
-        let disabled = if link.state == LinkState::Disabled { DISABLED } else { 0 };
-        let mut flags = link.landing.link_kind as u8;
-        let mut flag = |on: bool, bit: u8| flags |= if on { bit } else { 0 };
-        flag(link.expires_at.is_some(), EXPIRES);
-        flag(!category.is_empty(), CATEGORY);
-        flag(!shop.is_empty(), SHOP);
-        flag(!facts.is_empty(), FACTS);
-        flag(item_at.is_none(), OWN_ITEM);
+    let marketplace = link.landing.marketplace.0
+        | if link.alternates.is_empty() { 0 } else { ALTERNATES }
+        | if share_code.is_empty() { 0 } else { SHARE_CODE };
 
-        scratch.clear();
-        scratch.extend([surface | (link.shop_type as u8) << SHOP_TYPE_SHIFT | disabled, flags]);
-        put_number(scratch, url.len());
-        put_number(scratch, creator.len());
-        put_number(scratch, item.len());
-        if let (Some(at), false) = (item_at, item.is_empty()) {
-            put_number(scratch, at);
-        }
-        if let Some(at) = link.expires_at {
-            scratch.extend(at.micros().to_le_bytes());
-        }
-        for text in [category, shop, &facts, share_code] {
-            if !text.is_empty() {
-                put_number(scratch, text.len());
-            }
-        }
-        let own_item = if item_at.is_none() { item } else { "" };
-        for text in [url, creator, own_item, category, shop, &facts, share_code] {
-            scratch.extend(text.as_bytes());
-        }
-        link.alternates.iter().for_each(|alternate| alternate.view().pack(scratch));
-
-        let mut revision = [0; 6];
-        revision.copy_from_slice(&link.revision.to_le_bytes()[..6]);
-        let head = Head {
-            code: Code::pack(link.code.as_str().as_bytes()).unwrap_or(0),
-            revision,
-            platform: link.placement.platform.map_or(NO_PLATFORM, |id| id.0),
-            marketplace: link.landing.marketplace.0
-                | if link.alternates.is_empty() { 0 } else { ALTERNATES }
-                | if share_code.is_empty() { 0 } else { SHARE_CODE },
-        };
-        Packed(ThinArc::from_header_and_slice(head, scratch))
+    out.extend(Code::pack(link.code.as_str().as_bytes()).unwrap_or(0).to_le_bytes());
+    out.extend(&link.revision.to_le_bytes()[..REVISION]);
+    out.extend([link.placement.platform.map_or(NO_PLATFORM, |id| id.0), marketplace]);
+    out.extend([surface | (link.shop_type as u8) << SHOP_TYPE_SHIFT | disabled, flags]);
+    put_number(out, url.len());
+    put_number(out, creator.len());
+    put_number(out, item.len());
+    if let (Some(at), false) = (item_at, item.is_empty()) {
+        put_number(out, at);
     }
+    if let Some(at) = link.expires_at {
+        out.extend(at.micros().to_le_bytes());
+    }
+    for text in [category, shop, &facts, share_code] {
+        if !text.is_empty() {
+            put_number(out, text.len());
+        }
+    }
+    let own_item = if item_at.is_none() { item } else { "" };
+    for text in [url, creator, own_item, category, shop, &facts, share_code] {
+        out.extend(text.as_bytes());
+    }
+    link.alternates.iter().for_each(|alternate| alternate.view().pack(out));
+}
 
+/// A packed link.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a>(pub &'a [u8]);
+
+impl<'a> Record<'a> {
     /// The packed code; 0 for one that is not eight characters long.
-    pub(super) fn code(&self) -> &u64 {
-        &self.0.header.header.code
+    pub(super) fn code(self) -> u64 {
+        self.0.first_chunk().map_or(0, |code| u64::from_le_bytes(*code))
     }
 
     /// The revision of the link packed here.
-    pub(super) fn revision(&self) -> i64 {
+    pub(super) fn revision(self) -> i64 {
         let mut whole = [0; 8];
-        whole[..6].copy_from_slice(&self.0.header.header.revision);
+        let held = self.0.get(size_of::<u64>()..size_of::<u64>() + REVISION).unwrap_or_default();
+        whole[..held.len()].copy_from_slice(held);
         i64::from_le_bytes(whole)
     }
 
-    /// Bytes the allocator gives for it (glibc: 8 bytes of its own, rounded up to 16).
-    pub(super) fn heap_bytes(&self) -> usize {
-        let asked = 2 * size_of::<usize>() + size_of::<Head>() + self.0.slice.len();
-        (asked + 8).next_multiple_of(16)
-    }
-
     /// The link as the click path sees it.
-    pub(super) fn view(&self) -> LinkView<'_> {
-        let head = &self.0.header.header;
-        let mut tail = Tail(&self.0.slice);
+    pub(super) fn view(self) -> LinkView<'a> {
+        let (head, tail) = self.0.split_at_checked(HEAD).unwrap_or((&[NO_PLATFORM; HEAD], &[]));
+        let (platform, marketplace) = (head[HEAD - 2], head[HEAD - 1]);
+        let mut tail = Tail(tail);
         let (small, flags) = (tail.byte(), tail.byte());
         let (url, creator, item) = (tail.number(), tail.number(), tail.number());
         let own_item = flags & OWN_ITEM != 0;
@@ -136,9 +119,9 @@ impl Packed {
         let expires_at = if flags & EXPIRES != 0 { tail.instant() } else { Timestamp::MAX };
         let mut length = |bit| if flags & bit != 0 { tail.number() } else { 0 };
         let (category, shop, facts) = (length(CATEGORY), length(SHOP), length(FACTS));
-        let share_code = if head.marketplace & SHARE_CODE != 0 { tail.number() } else { 0 };
+        let share_code = if marketplace & SHARE_CODE != 0 { tail.number() } else { 0 };
 
-        let (texts, alternates) = if head.marketplace & ALTERNATES != 0 {
+        let (texts, alternates) = if marketplace & ALTERNATES != 0 {
             let texts = url + creator + if own_item { item } else { 0 } + category + shop + facts + share_code;
             tail.0.split_at_checked(texts).unwrap_or_default()
         } else {
@@ -151,10 +134,10 @@ impl Packed {
         let item = if own_item { texts.take(item) } else { url.get(item_at..item_at + item).unwrap_or_default() };
         LinkView {
             placement: Placement {
-                platform: (head.platform != NO_PLATFORM).then_some(PlatformId(head.platform)),
+                platform: (platform != NO_PLATFORM).then_some(PlatformId(platform)),
                 surface: Surface::ALL.get(usize::from(small & 15)).copied(),
             },
-            marketplace: MarketplaceId(head.marketplace & !(ALTERNATES | SHARE_CODE)),
+            marketplace: MarketplaceId(marketplace & !(ALTERNATES | SHARE_CODE)),
             shop_type: *ShopType::ALL.get(usize::from(small >> SHOP_TYPE_SHIFT & 7)).unwrap_or(&ShopType::Unknown),
             link_kind: *LinkKind::ALL.get(usize::from(flags & 7)).unwrap_or(&LinkKind::Unknown),
             category: texts.take(category),
@@ -308,23 +291,30 @@ mod tests {
             created_at: Timestamp::MIN,
             revision: 1,
         };
-        let plain = Packed::new(&link, &mut Vec::new());
-        // Two small fields, the lengths of URL, creator and item and the item's place, and the two texts: no byte more.
-        assert_eq!(plain.0.slice.len(), 2 + 4 + 37 + 10);
+        let packed = |link: &Link| {
+            let mut out = Vec::new();
+            pack(link, &mut out);
+            out
+        };
+        let plain = packed(&link);
+        // The head, two small fields, the lengths of URL, creator and item and the item's place, and the two texts: no byte more.
+        assert_eq!(plain.len(), HEAD + 2 + 4 + 37 + 10);
         let landing = shipped().markets().recognise("https://detail.tmall.com/item.htm?id=610947572360").unwrap();
         link.alternates = vec![Alternate { landing, shop_type: ShopType::Flagship, category: None }];
-        let rich = Packed::new(&link, &mut Vec::new());
-        assert_eq!(rich.0.slice.len(), plain.0.slice.len() + 12 + 49);
+        let rich = packed(&link);
+        assert_eq!(rich.len(), plain.len() + 12 + 49);
         link.alternates.clear();
         link.share_code = Some("￥AbCdEf12345￥".into());
-        let coded = Packed::new(&link, &mut Vec::new());
-        assert_eq!(coded.0.slice.len(), plain.0.slice.len() + 1 + "￥AbCdEf12345￥".len());
+        let coded = packed(&link);
+        assert_eq!(coded.len(), plain.len() + 1 + "￥AbCdEf12345￥".len());
     }
 
     proptest! {
         #[test]
         fn every_field_round_trips(link in links()) {
-            let packed = Packed::new(&link, &mut vec![1, 2, 3]);
+            let mut out = vec![1, 2, 3];
+            pack(&link, &mut out);
+            let packed = Record(&out[3..]);
             let facts = link
                 .facts
                 .iter()
@@ -350,7 +340,7 @@ mod tests {
             let alternates: Vec<_> = link.alternates.iter().map(Alternate::view).collect();
             prop_assert_eq!(packed.view().alternates.iter().collect::<Vec<_>>(), alternates);
             prop_assert_eq!(packed.revision(), link.revision);
-            prop_assert_eq!(*packed.code(), Code::pack(link.code.as_str().as_bytes()).unwrap_or(0));
+            prop_assert_eq!(packed.code(), Code::pack(link.code.as_str().as_bytes()).unwrap_or(0));
         }
 
         #[test]
@@ -359,8 +349,9 @@ mod tests {
             link.facts = ["x xingtu_order", "!xingtu_order", "", "a\u{3000}b"]
                 .map(|name| Fact { name: name.into(), carried })
                 .to_vec();
-            let packed = Packed::new(&link, &mut Vec::new());
-            prop_assert_eq!(packed.view().facts, "");
+            let mut out = Vec::new();
+            pack(&link, &mut out);
+            prop_assert_eq!(Record(&out).view().facts, "");
         }
     }
 }
