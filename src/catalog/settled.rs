@@ -177,12 +177,12 @@ impl Settled {
         self.find(code).map(|(_, record)| record)
     }
 
-    /// Takes a link out, so that the map's counts; whether it was in here.
-    pub(super) fn forget(&self, code: u64) -> bool {
-        let Some((entry, _)) = self.find(code) else { return false };
-        entry.store(GONE, Ordering::Release);
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        true
+    /// Takes a link out, if it is in here, so that the map's counts.
+    pub(super) fn forget(&self, code: u64) {
+        if let Some((entry, _)) = self.find(code) {
+            entry.store(GONE, Ordering::Release);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Every link, in no order.
