@@ -11,7 +11,7 @@ use super::Place;
 pub enum Link {
     /// Issue one link.
     Create(Box<LinkCreate>),
-    /// Issue many: all of them, or none when any has a fault.
+    /// Issue many: none when any line has a fault. A code that is taken is left as it is, and named.
     Import(LinkImport),
 }
 
