@@ -18,6 +18,9 @@ use tokio::task::JoinError;
 /// How long a writer waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the end of a process waits for others before it leaves the log to them.
+const FOLD_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Pages in the write-ahead log before a commit copies them back (64 MiB): bulk imports touch random index pages, and
 /// a small log would write each of them many times over.
 const CHECKPOINT_PAGES: i64 = 16_384;
@@ -92,6 +95,21 @@ pub fn open(path: &Path, schema: &Schema, cache_kib: u32) -> Result<Connection, 
     common(&connection, cache_kib).map_err(failed)?;
     migrate(&mut connection, path, schema)?;
     Ok(connection)
+}
+
+/// Writes what the log beside a file holds into the file, so that the file alone is complete, and empties the log. Does as
+/// much of it as whoever has the file open leaves room for; there is nothing to do for a file that is not there.
+///
+/// # Errors
+/// What SQLite says.
+pub fn fold(path: &Path) -> rusqlite::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(FOLD_TIMEOUT)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// One connection that tasks take turns at, each on a thread that may wait for the disk. Cheap to clone.

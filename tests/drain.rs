@@ -178,6 +178,24 @@ fn a_slow_one_holds_the_drain_until_its_deadline() {
 }
 
 #[test]
+fn what_has_stopped_in_order_is_complete_without_its_logs() {
+    let mut gateway = gateway();
+    let code = gateway.link(JD, "kuaishou/live_cart", "self_operated");
+    gateway.app.take().unwrap().stop().unwrap();
+    let data = gateway.folder.path().join("data");
+    for name in ["hopgate.sqlite", "stats.sqlite", "orders.sqlite"] {
+        assert!(data.join(name).exists());
+        let left = std::fs::metadata(data.join(format!("{name}-wal"))).map_or(0, |log| log.len());
+        assert_eq!(left, 0, "{name}");
+    }
+    let copy = gateway.folder.path().join("copy.sqlite");
+    std::fs::copy(data.join("hopgate.sqlite"), &copy).unwrap();
+    let database = rusqlite::Connection::open(copy).unwrap();
+    let found = database.query_row("SELECT COUNT(*) FROM links WHERE code = ?1", [&code], |row| row.get::<_, i64>(0));
+    assert_eq!(found.unwrap(), 1);
+}
+
+#[test]
 fn a_head_that_is_half_there_may_end_and_is_answered() {
     let mut gateway = gateway();
     let path = format!("/{}", gateway.link(JD, "kuaishou/live_cart", "self_operated"));

@@ -635,6 +635,13 @@ impl App {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
         }
+        // Last of all, when nobody reads or writes any more. What stays in a log is not lost: it is read from there.
+        let data = DataDir::new(&self.settings.data_dir);
+        for path in [data.database(), data.stats(), data.orders()] {
+            if let Err(error) = crate::sqlite::fold(&path) {
+                tracing::warn!(path = %path.display(), %error, "the log of a database was not written into its file");
+            }
+        }
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     }
 }
