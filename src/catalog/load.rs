@@ -107,9 +107,9 @@ impl Catalog {
                     if after >= last {
                         break;
                     }
-                    loading = catalog.load_range(after, after.saturating_add(stride).min(last), page, loading).await;
+                    catalog.load_range(after, after.saturating_add(stride).min(last), page, &mut loading).await;
                 }
-                catalog.off_thread(move |catalog| catalog.0.map.settle(&mut loading)).await;
+                catalog.settle(&mut loading).await;
             });
         }
         while let Some(ended) = tasks.join_next().await {
@@ -127,45 +127,47 @@ impl Catalog {
         tracing::info!(links = self.len(), bytes = self.bytes(), "links: all in memory");
     }
 
-    async fn load_range(&self, after: i64, until: i64, page: usize, mut loading: Loading) -> Loading {
+    async fn load_range(&self, after: i64, until: i64, page: usize, loading: &mut Loading) {
         let mut after = after;
         loop {
             let ask = || self.0.store.changed_since(after, Some(until), page);
             let changes = match ask().await {
                 Ok(changes) => changes,
                 Err(error) => {
-                    // What was read is found while the store fails.
-                    loading = self
-                        .off_thread(move |catalog| {
-                            catalog.0.map.settle(&mut loading);
-                            loading
-                        })
-                        .await;
                     self.set_fault(Some(error));
+                    // What was read is found while the store fails.
+                    self.settle(loading).await;
                     self.insist(ask).await
                 }
             };
             let Changes { links, unreadable, through, more } = changes;
             let read = links.len() + unreadable.len();
             warn(&unreadable);
-            loading = self
+            let mut longer = std::mem::take(loading);
+            *loading = self
                 .off_thread(move |catalog| {
-                    catalog.0.map.load(&links, &mut loading, &mut Vec::with_capacity(256));
-                    if loading.is_due() {
-                        catalog.0.map.settle(&mut loading);
-                    }
-                    loading
+                    catalog.0.map.load(&links, &mut longer, &mut Vec::with_capacity(256));
+                    longer
                 })
                 .await;
+            if loading.is_due() {
+                self.settle(loading).await;
+            }
             self.0.rows_loaded.fetch_add(read as u64, Ordering::Relaxed);
             if !more {
-                return loading;
+                return;
             }
             after = through;
         }
     }
 
-    /// Packing two thousand links takes half a millisecond, and a table for ten million many: too long for a thread that serves clicks.
+    async fn settle(&self, loading: &mut Loading) {
+        let loading = std::mem::take(loading);
+        self.off_thread(move |catalog| catalog.0.map.settle(loading)).await;
+    }
+
+    /// Packing two thousand links takes half a millisecond, and making a table for ten million many: too long for a thread that
+    /// others wait for.
     async fn off_thread<R: Send + 'static>(&self, work: impl FnOnce(Catalog) -> R + Send + 'static) -> R {
         let catalog = self.clone();
         match tokio::task::spawn_blocking(move || work(catalog)).await {

@@ -8,6 +8,7 @@
 //!   form: a fifth of the cost of SipHash-1-3 for eight bytes).
 //! * A table grows under its shard's write lock; the key is beside the pointer, so that no link is read for it.
 
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,11 +28,11 @@ const SLUG_SHARDS: usize = 64;
 /// link.
 const PIECE: usize = 8 << 20;
 
-/// A packed link of its own.
-type Packed = Box<[u8]>;
-
 /// … or after so long, that what was read is found soon where the store is slow.
 const SETTLES: Duration = Duration::from_secs(1);
+
+/// A packed link of its own.
+type Packed = Box<[u8]>;
 
 /// Links read by the start-up load that are not in the map yet.
 pub(super) struct Loading {
@@ -94,25 +95,25 @@ impl LinkMap {
         scratch.clear();
         pack(link, scratch);
         match Code::pack(link.code.as_str().as_bytes()) {
-            Some(_) => self.put_code(Record(scratch), || false),
-            None => match self.slugs.entry(link.code.as_str().into()) {
-                Entry::Occupied(held) if Record(held.get()).revision() >= link.revision => {}
-                Entry::Occupied(mut held) => self.replaced(&held.insert(scratch.as_slice().into()), scratch),
-                Entry::Vacant(free) => {
-                    let _guard = free.insert(scratch.as_slice().into());
-                    self.added(scratch);
-                }
-            },
+            Some(code) => self.put_in(&self.codes, code, Record(scratch), || false),
+            None => self.put_in(&self.slugs, link.code.as_str().into(), Record(scratch), || false),
         }
     }
 
-    /// Puts a link with a code, by `settle` where it has no place in the map yet and that answers `true`.
-    fn put_code(&self, record: Record<'_>, settle: impl FnOnce() -> bool) {
-        let code = record.code();
-        match self.codes.entry(code) {
+    /// Puts a link into one of the maps, or by `settle` among the settled ones, where none of them has it and that answers
+    /// `true`.
+    fn put_in<K: Eq + Hash>(
+        &self,
+        map: &DashMap<K, Packed, RandomState>,
+        key: K,
+        record: Record<'_>,
+        settle: impl FnOnce() -> bool,
+    ) {
+        match map.entry(key) {
             Entry::Occupied(held) if Record(held.get()).revision() >= record.revision() => {}
             Entry::Occupied(mut held) => self.replaced(&held.insert(record.0.into()), record.0),
-            Entry::Vacant(free) => match self.settled.get(code) {
+            // A slug has the code 0, which is never settled.
+            Entry::Vacant(free) => match self.settled.get(record.code()) {
                 Some(known) if known.revision() >= record.revision() => {}
                 None if settle() => {}
                 known => {
@@ -120,7 +121,7 @@ impl LinkMap {
                     let _guard = free.insert(record.0.into());
                     self.added(record.0);
                     if known.is_some() {
-                        self.settled.forget(code);
+                        self.settled.forget(record.code());
                     }
                 }
             },
@@ -143,12 +144,10 @@ impl LinkMap {
     }
 
     /// Settles what was taken in, by the rule of [`LinkMap::put`].
-    pub(super) fn settle(&self, loading: &mut Loading) {
-        let Loading { piece, .. } = std::mem::take(loading);
-        if piece.len() == 0 {
-            return;
+    pub(super) fn settle(&self, loading: Loading) {
+        if loading.piece.len() > 0 {
+            self.settled.take(loading.piece, |record, add| self.put_in(&self.codes, record.code(), record, add));
         }
-        self.settled.take(piece, |record, add| self.put_code(record, add));
     }
 
     fn added(&self, packed: &[u8]) {
@@ -179,8 +178,8 @@ impl LinkMap {
         }
     }
 
-    /// Links that are `asked` for; one that is changed meanwhile may be counted twice. Holds up whoever changes links, for one shard's worth at a time; never a click on a
-    /// settled one.
+    /// Links that are `asked` for; one that is changed meanwhile may be counted twice. Holds up whoever changes links, for one
+    /// shard's worth at a time; never a click on a settled one.
     pub(super) fn count(&self, asked: impl Fn(&LinkView<'_>) -> bool) -> usize {
         self.settled.iter().filter(|record| asked(&record.view())).count()
             + self.codes.iter().filter(|entry| asked(&Record(entry.value()).view())).count()
@@ -308,7 +307,7 @@ mod tests {
                         }
                     }
                     Step::Settle => {
-                        map.settle(&mut loading);
+                        map.settle(std::mem::take(&mut loading));
                         waiting.drain(..).for_each(|(code, revision)| newer(&mut model, code, revision));
                     }
                 }
@@ -331,7 +330,7 @@ mod tests {
         for name in &names {
             map.load(&[link(name, 1, 1)], &mut loading, &mut Vec::new());
         }
-        map.settle(&mut loading);
+        map.settle(loading);
         assert_eq!((map.len(), map.settled.len()), (CODES, CODES));
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -367,7 +366,7 @@ mod tests {
         let link = |number: usize| link(&format!("{number:08}"), 1, 10);
         let links: Vec<Link> = (0..LINKS).map(link).collect();
         map.load(&links, &mut loading, &mut Vec::new());
-        map.settle(&mut loading);
+        map.settle(loading);
         assert_eq!((map.settled.len(), map.len()), (LINKS, LINKS));
         let mut packed = Vec::new();
         pack(&links[0], &mut packed);

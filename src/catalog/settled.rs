@@ -34,6 +34,8 @@ const TAG_SHIFT: u32 = 48;
 const PIECE_SHIFT: u32 = 32;
 /// More pieces are not taken.
 const PIECES: usize = 4_096;
+/// Bytes of the length in front of each link.
+const LENGTH: usize = size_of::<u16>();
 const _: () = assert!(PIECES < 1 << (TAG_SHIFT - PIECE_SHIFT));
 
 /// Packed links on their way into a [`Settled`].
@@ -46,21 +48,17 @@ pub(super) struct Piece {
 impl Piece {
     /// Adds a link that `pack` packs behind the bytes it is given; `false`, with nothing done, for one that is too large.
     pub(super) fn add(&mut self, pack: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Ok(start) = u32::try_from(self.bytes.len()) else { return false };
-        self.bytes.extend([0; 2]);
+        let before = self.bytes.len();
+        let Ok(start) = u32::try_from(before) else { return false };
+        self.bytes.extend([0; LENGTH]);
         pack(&mut self.bytes);
-        let body = start as usize + 2;
-        match u16::try_from(self.bytes.len() - body) {
-            Ok(length) => {
-                self.bytes[body - 2..body].copy_from_slice(&length.to_le_bytes());
-                self.starts.push(start);
-                true
-            }
-            Err(_) => {
-                self.bytes.truncate(body - 2);
-                false
-            }
-        }
+        let Ok(length) = u16::try_from(self.bytes.len() - before - LENGTH) else {
+            self.bytes.truncate(before);
+            return false;
+        };
+        self.bytes[before..before + LENGTH].copy_from_slice(&length.to_le_bytes());
+        self.starts.push(start);
+        true
     }
 
     /// Bytes so far.
@@ -70,7 +68,7 @@ impl Piece {
 }
 
 fn record(piece: &[u8], start: usize) -> Record<'_> {
-    let (length, rest) = piece.get(start..).and_then(<[u8]>::split_first_chunk).unwrap_or((&[0; 2], &[]));
+    let (length, rest) = piece.get(start..).and_then(<[u8]>::split_first_chunk).unwrap_or((&[0; LENGTH], &[]));
     Record(rest.get(..usize::from(u16::from_le_bytes(*length))).unwrap_or_default())
 }
 
