@@ -6,6 +6,7 @@
 
 pub mod alliance;
 pub mod archive;
+mod data;
 pub mod ledger;
 mod notify;
 mod observe;
@@ -17,15 +18,15 @@ pub mod signals;
 mod stats;
 mod upkeep;
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use data::DataDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
@@ -34,7 +35,6 @@ use crate::alliance::account::accounts;
 use crate::alliance::puller::Tools;
 use crate::alliance::sink::OrderSink;
 use crate::alliance::sqlite::SqlitePullStore;
-use crate::archive::Recorded;
 use crate::archive::keeper::Follower;
 use crate::attribution::events::sqlite::SqliteEventStore;
 use crate::attribution::events::{EventStore, Tally as EventTally};
@@ -45,12 +45,12 @@ use crate::attribution::orders::sqlite::SqliteOrderStore;
 use crate::attribution::stats::Stats;
 use crate::catalog::sqlite::SqliteLinkStore;
 use crate::catalog::{Catalog, LoadOptions};
+use crate::click::Gateway;
 use crate::click::landings::Landings;
 use crate::click::replay::Replay;
 use crate::click::shadow::ShadowSlot;
 use crate::click::signals::SignalSlot;
 use crate::click::visitor::DayKeys;
-use crate::click::{Gateway, write_private};
 use crate::clock::Clock;
 use crate::config::settings::{PolicySource, Settings};
 use crate::config::tree::Fault;
@@ -58,7 +58,6 @@ use crate::control::keys::sqlite::SqliteKeyStore;
 use crate::control::keys::{KeyStore, ensure_admin_key};
 use crate::control::sightings::Sightings;
 use crate::control::{ControlState, OpsState};
-use crate::domain::click_id::ClickKey;
 use crate::domain::policy::Reason;
 use crate::domain::policy::lint::depend::depends;
 use crate::edge::listen::{BindError, bind};
@@ -175,99 +174,6 @@ pub struct App {
     drain_control: signal::Sender<bool>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     runtime: Option<Runtime>,
-}
-
-/// The files of a data folder.
-pub struct DataDir(PathBuf);
-
-impl DataDir {
-    /// A data folder that may not exist yet.
-    pub fn new(path: &Path) -> Self {
-        DataDir(path.to_path_buf())
-    }
-
-    /// Creates it, for its owner only, if it is not there.
-    ///
-    /// # Errors
-    /// [`StartError::Data`].
-    pub fn create(&self) -> Result<(), StartError> {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "is not a folder"),
-                _ => error,
-            })
-            .map_err(|error| StartError::Data { path: self.0.clone(), error })
-    }
-
-    /// The database of links and keys.
-    pub fn database(&self) -> PathBuf {
-        self.0.join("hopgate.sqlite")
-    }
-
-    /// The file of figures and touches; made anew from the hops when it is gone.
-    pub fn stats(&self) -> PathBuf {
-        self.0.join("stats.sqlite")
-    }
-
-    /// The database of order reports and what follows from them.
-    pub fn orders(&self) -> PathBuf {
-        self.0.join("orders.sqlite")
-    }
-
-    /// The folder of the journal.
-    pub fn journal(&self) -> PathBuf {
-        self.0.join("journal")
-    }
-
-    /// Every recorded hop: the journal and the archive.
-    pub fn hops(&self) -> Recorded {
-        Recorded::of(&self.0)
-    }
-
-    /// The folder of the raw log.
-    pub fn raw(&self) -> PathBuf {
-        self.0.join("raw")
-    }
-
-    /// Where the records of purges are kept, one a line.
-    pub fn purges(&self) -> PathBuf {
-        self.0.join("purges.ndjson")
-    }
-
-    /// Where the first ops key is written.
-    pub fn admin_key(&self) -> PathBuf {
-        self.0.join("admin.key")
-    }
-
-    /// The secret of click ids, made at first use.
-    ///
-    /// # Errors
-    /// [`StartError::Data`] when it cannot be read or written, or is not 16 bytes.
-    pub fn click_key(&self) -> Result<ClickKey, StartError> {
-        let path = self.0.join("click.key");
-        let fail = |error| StartError::Data { path: path.clone(), error };
-        let secret = match fs::read(&path) {
-            Ok(bytes) => <[u8; 16]>::try_from(bytes.as_slice()).map_err(|_| {
-                fail(io::Error::new(io::ErrorKind::InvalidData, "is not a key of 16 bytes: restore it from a backup"))
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut secret = [0; 16];
-                getrandom::fill(&mut secret).map_err(|error| fail(io::Error::other(error)))?;
-                write_private(&path, &secret).map_err(fail)?;
-                secret
-            }
-            Err(error) => return Err(fail(error)),
-        };
-        Ok(ClickKey::new(&secret))
-    }
-
-    fn visitor_keys(&self) -> PathBuf {
-        self.0.join("visitor.keys")
-    }
 }
 
 impl App {
@@ -635,13 +541,8 @@ impl App {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(6));
         }
-        // Last of all, when nobody reads or writes any more. What stays in a log is not lost: it is read from there.
-        let data = DataDir::new(&self.settings.data_dir);
-        for path in [data.database(), data.stats(), data.orders()] {
-            if let Err(error) = crate::sqlite::fold(&path) {
-                tracing::warn!(path = %path.display(), %error, "the log of a database was not written into its file");
-            }
-        }
+        // Last of all, when nobody reads or writes any more.
+        DataDir::new(&self.settings.data_dir).fold_logs();
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     }
 }
